@@ -1,0 +1,1 @@
+//! The WebAssembly face of the verifier: strings and bytes in, JSON out.

@@ -1,0 +1,49 @@
+//! `cargo xtask TASK`: everything the project does to itself.
+//!
+//! The tasks need rustup, Node, Python and Go on the machine; whatever else they use they fetch
+//! themselves, through the ordinary package clients, when they first need it.
+
+mod shell;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  toolchain   install everything the other tasks need
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let Some((task, rest)) = arguments.split_first() else {
+        bail!("no task given\n\n{USAGE}");
+    };
+    let workspace = Workspace::open()?;
+    match (task.as_str(), rest) {
+        ("toolchain", []) => toolchain::everything(&workspace),
+        ("help" | "--help" | "-h", _) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!(
+            "unknown task or arguments: {}\n\n{USAGE}",
+            arguments.join(" ")
+        ),
+    }
+}
