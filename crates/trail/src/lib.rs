@@ -1,1 +1,38 @@
 //! The portable core of RLHF Audit Trail: what an event is, how events become a Merkle log, and how
+//! a stranger checks the log and the claims made from it.
+//!
+//! Nothing here touches a file, a clock, a random number or a thread, so that the same code runs in
+//! the producer, on the command line and, compiled to WebAssembly, in an auditor's browser.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`cbor`] | deterministic CBOR (RFC 8949 §4.2.1) |
+//! | [`event`], [`view`] | one logged event, and its JSON view |
+//! | [`commitment`] | commitments to private fields, and their openings |
+//! | [`merkle`], [`tile`] | the RFC 6962 tree and its C2SP tlog-tiles layout |
+//! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
+//! | [`card`] | the model card derived from the events |
+//! | [`evidence`] | the file a regulator receives |
+//! | [`tlog_policy`], [`policy`] | whose signatures the verifying person accepts |
+//! | [`verify`], [`report`] | the one verification function and what it answers |
+#![forbid(unsafe_code)]
+
+//TEMP pub mod card;
+pub mod cbor;
+pub mod checkpoint;
+pub mod commitment;
+pub mod event;
+//TEMP pub mod evidence;
+pub mod merkle;
+pub mod note;
+//TEMP pub mod policy;
+pub mod proof;
+//TEMP pub mod report;
+pub mod tile;
+//TEMP pub mod time;
+//TEMP pub mod tlog_policy;
+//TEMP pub mod verify;
+//TEMP pub mod view;
+
+pub use event::{Event, EventType, RunId};
+pub use merkle::Hash;
