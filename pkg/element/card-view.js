@@ -1,0 +1,134 @@
+// The model card, as a table: each claim with its kind, its status and its evidence.
+
+import { details, icon, make } from "./make.js";
+import { count, fileText, fileValue, fillList, hash } from "./values.js";
+import { ABOUT_CARD, KIND_MEANING, STATUS_WORD } from "./words.js";
+
+/** @import { Claim, ClaimEvidence, Report } from "../index.js" */
+
+const STATUS_ICON = /** @type {const} */ ({
+  established: "pass",
+  not_established: "absent",
+  failed: "fail",
+  stated: "absent",
+});
+
+/**
+ * @param {Report["card"]} card
+ * @param {(index: number) => void} showEntry
+ */
+export function cardView(card, showEntry) {
+  const title = make("h2", { id: "card-title" }, "Model card");
+  const section = make("section", { class: "panel", "aria-labelledby": "card-title" }, title);
+  if (card === null) {
+    section.append(make("p", null, "This file holds no model card."));
+    return section;
+  }
+  // The roles repeat what a table is, because on a narrow screen its rows are laid out as blocks.
+  const body = make("tbody", { role: "rowgroup" });
+  const more = fillList(body, card.claims, (claim) => claimRow(claim, showEntry));
+  section.append(
+    details("What is a model card, and what do the three kinds mean?", 
+      make("p", null, ABOUT_CARD),
+      make("ul", null, ...Object.values(KIND_MEANING).map((meaning) => make("li", null, meaning))),
+    ),
+    make(
+      "p",
+      { class: "quiet" },
+      "As of the log ",
+      make("bdi", null, card.as_of.origin),
+      ` at size ${count(card.as_of.size)}, root `,
+      hash(card.as_of.root),
+      ". SHA-256 of the card: ",
+      hash(card.sha256),
+    ),
+    make(
+      "table",
+      { class: "stacks", role: "table", "aria-labelledby": "card-title" },
+      make(
+        "thead",
+        { role: "rowgroup" },
+        make(
+          "tr",
+          { role: "row" },
+          ...["Claim", "Value", "Kind", "Status", "Evidence"].map((name) =>
+            make("th", { scope: "col", role: "columnheader" }, name),
+          ),
+        ),
+      ),
+      body,
+    ),
+  );
+  if (more) section.append(more);
+  return section;
+}
+
+/**
+ * @param {Claim} claim
+ * @param {(index: number) => void} showEntry
+ */
+function claimRow(claim, showEntry) {
+  return make(
+    "tr",
+    { role: "row" },
+    make(
+      "th",
+      { scope: "row", role: "rowheader" },
+      fileText(claim.title),
+      references("EU AI Act", claim.eu),
+      references("NIST AI RMF", claim.nist),
+    ),
+    cell("Value", fileValue(claim.value)),
+    cell("Kind", make("span", { class: `kind ${claim.kind}` }, claim.kind)),
+    cell(
+      "Status",
+      make("p", { class: `status ${claim.status}` }, icon(STATUS_ICON[claim.status] ?? "absent"), STATUS_WORD[claim.status] ?? claim.status),
+      claim.reason ? make("p", { class: "reason" }, fileText(claim.reason)) : null,
+    ),
+    cell("Evidence", evidenceList(claim.evidence, showEntry)),
+  );
+}
+
+/**
+ * @param {string} name the column, which a narrow screen repeats before the cell
+ * @param {...(Node | null)} content
+ */
+function cell(name, ...content) {
+  return make("td", { role: "cell", "data-column": name }, make("div", null, ...content));
+}
+
+/**
+ * @param {string} law
+ * @param {string[]} places
+ */
+function references(law, places) {
+  if (!places?.length) return null;
+  return make("p", { class: "references" }, `${law}: ${places.join("; ")}`);
+}
+
+/**
+ * @param {ClaimEvidence[]} evidence
+ * @param {(index: number) => void} showEntry
+ */
+function evidenceList(evidence, showEntry) {
+  if (!evidence?.length) return make("span", { class: "quiet" }, "none");
+  const list = make("ul", { class: "evidence" });
+  const more = fillList(list, evidence, (one) => make("li", null, ...evidenceWords(one, showEntry)));
+  return more ? make("div", null, list, more) : list;
+}
+
+/**
+ * @param {ClaimEvidence} one
+ * @param {(index: number) => void} showEntry
+ * @returns {(Node | string)[]}
+ */
+function evidenceWords(one, showEntry) {
+  const button = (/** @type {number} */ index) =>
+    make("button", { type: "button", class: "small", click: () => showEntry(index) }, `Entry ${count(index)}`);
+  if ("entry" in one) return [button(one.entry)];
+  if ("entries" in one) {
+    const [first, last] = one.entries;
+    return first === last ? [button(first)] : [button(first), " to ", button(last)];
+  }
+  return ["SHA-256 ", hash(one.sha256)];
+}

@@ -1,0 +1,266 @@
+// The report in words: verdict first, then what is and is not established, then the reasons.
+
+import { details, icon, make } from "./make.js";
+import { count, fileText, fileValue, fillList, fingerprint, hash, moment } from "./values.js";
+import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, KIND_MEANING, RESULT_WORD, VERDICT_MEANING } from "./words.js";
+
+/** @import { Check, ClaimKind, Report, Verdict } from "../index.js" */
+
+/** @type {Record<Verdict, "fail" | "question" | "key" | "seal">} */
+const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed": "key", "public": "seal" };
+
+/**
+ * @param {Report} report
+ * @param {HTMLElement} title the heading that says the verdict, which takes the focus
+ * @param {() => void} addKeys
+ */
+export function verdictView(report, title, addKeys) {
+  const failed = report.checks.filter((check) => check.result === "fail");
+  return make(
+    "section",
+    { class: `verdict ${report.verdict}`, "aria-labelledby": title.id },
+    make("div", { class: "band" }, icon(VERDICT_ICON[report.verdict]), make("div", null, make("p", { class: "kicker" }, "Verdict"), title)),
+    make(
+      "div",
+      { class: "body" },
+      make("p", { class: "key-source" }, report.key_source),
+      report.verdict === "self-consistent" && report.meets_policy === null
+        ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
+        : null,
+      report.publication ? make("p", null, report.publication) : null,
+      report.meets_policy === null
+        ? null
+        : make("p", null, report.meets_policy ? "What your policy requires is met." : "What your policy requires is not met."),
+      failed.length > 0 ? failedList(failed) : null,
+      make("p", { class: "not-proven" }, report.not_proven),
+      claimKinds(report),
+      details("What does this verdict mean?", make("p", null, VERDICT_MEANING[report.verdict])),
+    ),
+  );
+}
+
+/** @param {Check[]} failed */
+function failedList(failed) {
+  const list = make("ul", { class: "failed-checks" });
+  const more = fillList(list, failed, (check) =>
+    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(check.reason)))),
+  );
+  return make("div", null, make("h3", null, failed.length === 1 ? "This check failed" : `These ${count(failed.length)} checks failed`), list, more);
+}
+
+/** @param {Report} report */
+function claimKinds(report) {
+  const kinds = /** @type {ClaimKind[]} */ (["recomputed", "committed", "asserted"]);
+  return make(
+    "div",
+    { class: "kinds" },
+    make("p", { class: "kinds-title" }, "Claims in the model card:"),
+    make(
+      "ul",
+      null,
+      ...kinds.map((kind) => {
+        const open = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === "not_established").length ?? 0;
+        const bad = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === "failed").length ?? 0;
+        const notes = [bad > 0 ? `${count(bad)} failed` : "", open > 0 ? `${count(open)} not established here` : ""].filter(Boolean);
+        return make(
+          "li",
+          null,
+          details(
+            make("span", null, make("strong", null, count(report.claim_counts[kind])), ` ${kind}`, notes.length > 0 ? ` (${notes.join(", ")})` : null),
+            make("p", null, KIND_MEANING[kind]),
+          ),
+        );
+      }),
+    ),
+  );
+}
+
+/** The two lists, side by side. @param {Report} report */
+export function establishedView(report) {
+  return make(
+    "div",
+    { class: "two-lists" },
+    sentenceList("Established", "established", "pass", report.established),
+    sentenceList("Not established", "not-established", "absent", report.not_established),
+  );
+}
+
+/**
+ * @param {string} title
+ * @param {string} id
+ * @param {"pass" | "absent"} sign
+ * @param {string[]} sentences
+ */
+function sentenceList(title, id, sign, sentences) {
+  const list = make("ul", { class: "sentences" });
+  const more = fillList(list, sentences, (one) => make("li", null, icon(sign), fileText(one)));
+  return make(
+    "section",
+    { class: "panel", "aria-labelledby": id },
+    make("h2", { id }, title),
+    sentences.length > 0 ? list : make("p", null, "Nothing."),
+    more,
+  );
+}
+
+/** @param {Report} report */
+export function checksView(report) {
+  const list = make("ol", { class: "checks" });
+  const more = fillList(list, report.checks, checkItem);
+  const number = (/** @type {Check["result"]} */ result) => count(report.checks.filter((check) => check.result === result).length);
+  return make(
+    "section",
+    { class: "panel", "aria-labelledby": "checks-title" },
+    make("h2", { id: "checks-title" }, "Checks"),
+    make("p", null, `${number("pass")} passed, ${number("fail")} failed, ${number("absent")} absent.`),
+    details("What is a check?", make("p", null, ABOUT_CHECKS)),
+    list,
+    more,
+  );
+}
+
+/** @param {Check} check */
+function checkItem(check) {
+  const bytes = check.stands_on ?? [];
+  return make(
+    "li",
+    { class: `check ${check.result}` },
+    make("p", { class: `result ${check.result}` }, icon(check.result), RESULT_WORD[check.result]),
+    make(
+      "div",
+      null,
+      make("h3", null, check.title),
+      make("p", null, fileText(check.reason)),
+      make("p", { class: "quiet" }, make("code", null, check.name)),
+      bytes.length === 0
+        ? null
+        : details(
+            `Stands on (${count(bytes.length)})`,
+            make(
+              "dl",
+              { class: "stands-on" },
+              ...bytes.flatMap((one) => [make("dt", null, one.what), make("dd", null, fileText(one.bytes, "data code"))]),
+            ),
+          ),
+    ),
+  );
+}
+
+/**
+ * What the file holds of the log: heads, runs, entries, openings, and the keys that signed.
+ * @param {Report} report
+ * @param {(index: number) => void} showEntry
+ */
+export function logView(report, showEntry) {
+  const { entries } = report;
+  return make(
+    "section",
+    { class: "panel", "aria-labelledby": "log-title" },
+    make("h2", { id: "log-title" }, "The log"),
+    details("What is a log, and what is a head?", make("p", null, ABOUT_LOG)),
+    make(
+      "dl",
+      { class: "facts" },
+      ...fact("Origin", report.origin === null ? make("span", { class: "quiet" }, "none") : fileText(report.origin)),
+      ...fact("Size", `${count(report.size)} entries`),
+      ...fact("Root", hash(report.root)),
+      ...fact(
+        "In this file",
+        entries.complete ? `All ${count(entries.of)} entries` : `${count(entries.present)} of ${count(entries.of)} entries`,
+      ),
+      ...fact("Kinds of entry", fileValue(entries.types)),
+    ),
+    entries.present > 0 ? entryChooser(report.size, showEntry) : null,
+    table("Keys", "The file names no key.", ["Name", "Algorithm", "Fingerprint", "Chosen by you", "Signed"], report.keys, (key) => [
+      fileText(key.name),
+      key.algorithm,
+      fingerprint(key.fingerprint),
+      key.chosen ? "yes" : "no",
+      key.signed ? "yes" : "no",
+    ]),
+    table("Heads", "The file holds no head.", ["Size", "Root", "Signed by"], report.heads, (head) => [
+      count(head.size),
+      hash(head.root),
+      fileText(head.signed_by.join(", ") || "no key known here"),
+    ]),
+    table("Runs", "The file holds no run.", ["Run", "Started", "Ended", "Events"], report.runs, (run) => [
+      hash(run.run),
+      run.started === null ? "not in the file" : moment(run.started),
+      run.ended === null ? "not in the file" : moment(run.ended),
+      count(run.events),
+    ]),
+    make("h3", null, "Openings"),
+    details("What is an opening?", make("p", null, ABOUT_OPENINGS)),
+    table(null, "The producer opened nothing in this file.", ["Entry", "Field", "Value", "Check"], report.openings, (opening) => [
+      make("button", { type: "button", class: "small", click: () => showEntry(opening.entry) }, `Entry ${count(opening.entry)}`),
+      fileText(opening.field),
+      fileValue(opening.value),
+      make("span", { class: `result ${opening.result}` }, icon(opening.result), RESULT_WORD[opening.result]),
+    ]),
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {Node | string} value
+ */
+function fact(name, value) {
+  return [make("dt", null, name), make("dd", null, value)];
+}
+
+/**
+ * @param {number} size
+ * @param {(index: number) => void} showEntry
+ */
+function entryChooser(size, showEntry) {
+  const number = make("input", { id: "entry-number", type: "number", min: 0, max: size - 1, step: 1, value: 0, required: true });
+  return make(
+    "form",
+    {
+      class: "entry-chooser screen-only",
+      submit: (event) => {
+        event.preventDefault();
+        showEntry(number.valueAsNumber);
+      },
+    },
+    make("label", { for: "entry-number" }, `Log entry, 0 to ${count(size - 1)}`),
+    make("span", { class: "buttons" }, number, make("button", { type: "submit" }, "Show")),
+  );
+}
+
+/**
+ * @template T
+ * @param {string | null} title
+ * @param {string} none what to say when there is no row
+ * @param {string[]} columns
+ * @param {T[]} items
+ * @param {(item: T) => (Node | string)[]} cells
+ */
+function table(title, none, columns, items, cells) {
+  const heading = title === null ? null : make("h3", null, title);
+  if (items.length === 0) return make("div", null, heading, make("p", null, none));
+  const body = make("tbody", { role: "rowgroup" });
+  const more = fillList(body, items, (item) =>
+    make(
+      "tr",
+      { role: "row" },
+      ...cells(item).map((content, i) => make("td", { role: "cell", "data-column": columns[i] }, make("div", null, content))),
+    ),
+  );
+  return make(
+    "div",
+    null,
+    heading,
+    make(
+      "table",
+      { class: "stacks", role: "table", "aria-label": title ?? "Openings" },
+      make(
+        "thead",
+        { role: "rowgroup" },
+        make("tr", { role: "row" }, ...columns.map((name) => make("th", { scope: "col", role: "columnheader" }, name))),
+      ),
+      body,
+    ),
+    more,
+  );
+}

@@ -1,0 +1,76 @@
+// Every sentence the verifier says of its own accord, in one place, so that they can be
+// reviewed without reading code. Sentences about one file (the verdict, the reasons, what is
+// established) come from the verification itself and are shown as they are.
+
+/** @import { ClaimKind, ClaimStatus, Verdict } from "../index.js" */
+
+export const CANNOT_KNOW =
+  "We cannot know whose key this is; compare it by another channel.";
+
+/** What each verdict means. @type {Record<Verdict, string>} */
+export const VERDICT_MEANING = {
+  "failed":
+    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
+  "self-consistent":
+    "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
+  "signed":
+    "A key that you chose signed this record, and the record is intact. When it was signed is only the producer’s word: nothing from outside shows a date.",
+  "public":
+    "A key that you chose signed this record, the record is intact, and a party other than the producer shows that it was public by the date in the verdict.",
+};
+
+/** What each kind of claim means. @type {Record<ClaimKind, string>} */
+export const KIND_MEANING = {
+  recomputed:
+    "Recomputed means: this arithmetic was redone on values the producer logged; it does not show those values are true.",
+  committed:
+    "Committed means: its digest is in the log. The producer can no longer exchange it unnoticed; it does not show that the content is true.",
+  asserted:
+    "Asserted means: somebody said so and signed. Nothing here checks it.",
+};
+
+/** @type {Record<ClaimStatus, string>} */
+export const STATUS_WORD = {
+  established: "Established",
+  not_established: "Not established here",
+  failed: "Failed",
+  stated: "Stated, not checked",
+};
+
+/** @type {Record<"pass" | "fail" | "absent", string>} */
+export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
+
+// Explanations, each behind one click.
+
+export const ABOUT_CHECKS =
+  "Each check is a small, exact test that this page has just run on the bytes of the file. “Passed” means the test came out as it must. “Failed” means it did not. “Absent” means the file holds nothing to run it on: that is no fault by itself, but nothing follows from it either. “Stands on” shows the bytes, so that another program can repeat the test.";
+
+export const ABOUT_CARD =
+  "The model card is what the producer says about the model and its training. Every line says how far it can be checked: recomputed from the log, committed to the log, or only asserted. The evidence buttons show the log entries behind a line.";
+
+export const ABOUT_LOG =
+  "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one.";
+
+export const ABOUT_OPENINGS =
+  "Private content, such as a rating, is in the log only as a sealed commitment. An opening reveals the content of one field, and the check shows that it is what was sealed. The producer chooses what to open.";
+
+export const ABOUT_KEYS =
+  "A signature shows that the holder of a key signed, not who holds the key. Whoever made this file could have made a key for it too. So keys count only if you bring them, from the producer’s letter, a contract, a register or another person. The fingerprint is a short form of the key: compare it, group by group, with what you were given.";
+
+export const NO_KEYS =
+  "No keys chosen. The file can be checked against itself only, which cannot show who made it.";
+
+export const KEPT =
+  "Kept in this browser for next time. Other pages from the same place (this website, or files on this computer) could change what is kept: compare the fingerprint when it matters.";
+
+export const NOT_KEPT =
+  "This browser does not let this page keep anything: your keys are forgotten when you close the page.";
+
+export const PROPOSED =
+  "This page proposes these keys. A page can propose any key, its own too, so they do not count until you say that you know them from somewhere else.";
+
+export const PRINTED =
+  "A printout proves nothing by itself: to rely on this verdict, verify the file again with a verifier you trust.";
+
+export const VERIFIER_FAULT =
+  "This is a fault of the verifier or of this browser. It is no verdict on the file.";
