@@ -3,7 +3,12 @@
 //! The tasks need rustup, Node, Python and Go on the machine; whatever else they use they fetch
 //! themselves, through the ordinary package clients, when they first need it.
 
+mod demo;
+mod modules;
+mod page;
+mod pkg;
 mod shell;
+mod suite;
 mod toolchain;
 mod workspace;
 
@@ -16,7 +21,11 @@ use workspace::Workspace;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  toolchain   install everything the other tasks need
+  demo [ARGUMENT...]   build everything and run `rlhf-audit demo ARGUMENT...`
+  test [PART...]       run all tests, or some of: rust, node, python, browser
+  pkg                  build the WebAssembly module, the npm package and verifier.html
+  soak                 run the heavy tests, which take their time
+  toolchain            install everything the other tasks need
 ";
 
 fn main() -> ExitCode {
@@ -36,14 +45,15 @@ fn run(arguments: &[String]) -> Result<()> {
     };
     let workspace = Workspace::open()?;
     match (task.as_str(), rest) {
+        ("demo", arguments) => demo::run(&workspace, arguments),
+        ("test", parts) => suite::test(&workspace, parts),
+        ("pkg", []) => pkg::build(&workspace),
+        ("soak", []) => suite::soak(&workspace),
         ("toolchain", []) => toolchain::everything(&workspace),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             Ok(())
         }
-        _ => bail!(
-            "unknown task or arguments: {}\n\n{USAGE}",
-            arguments.join(" ")
-        ),
+        _ => bail!("unknown task or arguments: {}\n\n{USAGE}", arguments.join(" ")),
     }
 }

@@ -9,9 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// Runs a command with our own standard streams; anything but success is an error.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", name(command)))?;
+    let status = command.status().with_context(|| format!("cannot start {}", name(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", line(command));
     }
@@ -20,9 +18,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command quietly and returns what it printed on standard output.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {}", name(command)))?;
+    let output = command.output().with_context(|| format!("cannot start {}", name(command)))?;
     if !output.status.success() {
         bail!(
             "{} ended with {}\n{}",

@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{self, say};
 use crate::workspace::Workspace;
 
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
+/// What browsers run.
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const REKOR_TILES: &str = "v2.3.0";
 
 /// Installs all there is.
@@ -90,13 +91,7 @@ pub fn python(workspace: &Workspace) -> Result<PathBuf> {
         .context("cannot make a Python environment; Python 3.10 or later with its venv module (Debian: python3-venv) is needed")?;
     shell::run(
         Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .arg("--requirement")
             .arg(&requirements),
     )
@@ -113,11 +108,8 @@ pub fn chromium(workspace: &Workspace) -> Result<PathBuf> {
         }
         bail!("CHROMIUM names {}, which is not a file", path.display());
     }
-    let find = || {
-        ["chromium", "chromium-browser", "google-chrome"]
-            .into_iter()
-            .find_map(shell::find)
-    };
+    let find =
+        || ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(shell::find);
     if let Some(path) = find() {
         return Ok(path);
     }

@@ -45,15 +45,18 @@ impl Workspace {
     /// Cargo's target folder, however it was set: by the environment, a configuration file or not at all.
     pub fn target(&self) -> Result<PathBuf> {
         let metadata =
-            shell::output(
-                self.cargo()
-                    .args(["metadata", "--no-deps", "--format-version=1"]),
-            )?;
+            shell::output(self.cargo().args(["metadata", "--no-deps", "--format-version=1"]))?;
         let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
         let target = metadata["target_directory"]
             .as_str()
             .ok_or_else(|| anyhow!("`cargo metadata` names no target directory"))?;
         Ok(PathBuf::from(target))
+    }
+
+    /// Builds the command line program, unoptimised, and says where it is.
+    pub fn rlhf_audit(&self) -> Result<PathBuf> {
+        shell::run(self.cargo().args(["build", "--package", "rlhf-audit"]))?;
+        Ok(self.target()?.join("debug/rlhf-audit"))
     }
 
     /// Keeps a second task out while this one installs or writes; released when dropped.

@@ -1,0 +1,133 @@
+/** What the verifier says about one evidence file. */
+export interface Report {
+  v: 1;
+  /** Only `public` is good news without a "but"; show `verdict_text`, never this word alone. */
+  verdict: Verdict;
+  verdict_text: string;
+  /** Whether everything that the policy requires was found; null without a policy. */
+  meets_policy: boolean | null;
+  /** Whose keys the verdict rests on, as a sentence to show beside it. */
+  key_source: string;
+  keys: (Key & {
+    /** Whether the person chose this key; a key that the file brings along says nothing. */
+    chosen: boolean;
+    signed: boolean;
+  })[];
+  /** What the times of publication leave open, if there is something to say. */
+  publication: string | null;
+  origin: string | null;
+  size: number;
+  /** The root hash of the log, lower-case hex, as every hash here. */
+  root: string;
+  checks: Check[];
+  established: string[];
+  not_established: string[];
+  /** What no verdict proves. */
+  not_proven: string;
+  claim_counts: Record<ClaimKind, number>;
+  card: Card | null;
+  heads: { size: number; root: string; signed_by: string[] }[];
+  runs: { run: string; started: string | null; ended: string | null; events: number }[];
+  openings: { entry: number; field: string; value: unknown; result: "pass" | "fail" }[];
+  entries: { present: number; of: number; complete: boolean; types: Record<string, number> };
+}
+
+export type Verdict = "failed" | "self-consistent" | "signed" | "public";
+
+export interface Key {
+  name: string;
+  key_id: string;
+  algorithm: string;
+  fingerprint: string;
+}
+
+export interface Check {
+  /** A stable name for programs, such as `head.signature`. */
+  name: string;
+  /** The same for people. */
+  title: string;
+  result: "pass" | "fail" | "absent";
+  reason: string;
+  /** The bytes the check was made on, as hex or text. */
+  stands_on: { what: string; bytes: string }[];
+}
+
+/** The model card, as the file carries it, with what became of each claim. */
+export interface Card {
+  sha256: string;
+  as_of: { origin: string; size: number; root: string };
+  claims: Claim[];
+}
+
+export interface Claim {
+  id: string;
+  title: string;
+  value: unknown;
+  kind: ClaimKind;
+  status: ClaimStatus;
+  reason: string;
+  /** Articles of the EU AI Act that the claim bears on. */
+  eu: string[];
+  /** Parts of the NIST AI Risk Management Framework that it bears on. */
+  nist: string[];
+  evidence: ClaimEvidence[];
+}
+
+export type ClaimStatus = "established" | "not_established" | "failed" | "stated";
+
+/** An entry of the log, a range of them (both ends included), or a digest that the log holds. */
+export type ClaimEvidence = { entry: number } | { entries: [number, number] } | { sha256: string };
+
+/** Replayed from the events; its digest is in the log; or somebody said so and signed. */
+export type ClaimKind = "recomputed" | "committed" | "asserted";
+
+/** The keys a person chose to trust, and what they demand of the evidence. */
+export interface Policy {
+  /** A C2SP tlog-policy: https://c2sp.org/tlog-policy */
+  policy: string;
+  /** The JSON of a `requirements.json`; the module checks it. */
+  requirements: Record<string, unknown> | null;
+  /** Where the person got the keys, in their words. */
+  source: string;
+  /** What to call the policy in the verdict, such as its file name. */
+  label: string;
+  /** The day the person chose these keys, `YYYY-MM-DD`. */
+  chosen_on: string;
+  publisher: string | null;
+  trusted_root: object | null;
+}
+
+export type DescribedKey = Key & { kind: "log" | "witness" };
+
+/** One event of the log in its JSON view. */
+export interface EntryView {
+  timestamp: string;
+  event_type: string;
+  event_data: Record<string, unknown>;
+  [field: string]: unknown;
+}
+
+/** The WebAssembly module: its bytes, its address, or a compiled module. */
+export type WasmSource = BufferSource | URL | Response | WebAssembly.Module | Promise<BufferSource | Response>;
+
+/** The input is not an evidence file at all: foreign, or cut short. */
+export class UnreadableEvidence extends Error {}
+
+/** Loads the WebAssembly module; only needed to load it early or from somewhere else. */
+export function load(source?: WasmSource): Promise<void>;
+
+/**
+ * Checks an evidence file against the keys and demands a person chose. Without a policy the best
+ * verdict is `self-consistent`, because anyone can make keys.
+ *
+ * Never take `policy` from the file or from the place it came from: ask the person.
+ *
+ * @throws {UnreadableEvidence} when the bytes are no evidence file.
+ */
+export function verify(bytes: Uint8Array, policy?: Policy | null, options?: { now?: Date }): Promise<Report>;
+
+/** The keys in the text of a C2SP tlog-policy, so that a person can compare them. Throws when it is none. */
+export function describeKeys(policy: string): Promise<DescribedKey[]>;
+
+/** One entry of an evidence file. Throws when the file is unreadable or does not hold the entry. */
+export function entry(bytes: Uint8Array, index: number): Promise<EntryView>;

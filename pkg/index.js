@@ -1,0 +1,88 @@
+// The verifier for those who bring their own page: bytes in, report out.
+//
+// All checking is done by the WebAssembly module beside this file; it has no access to the network,
+// the page or a clock. This file finds the module, and turns its JSON into objects.
+
+import init, {
+  __wbg_reset_state as startAfresh,
+  describe_keys as wasmDescribeKeys,
+  entry as wasmEntry,
+  verify as wasmVerify,
+} from "./wasm/verifier.js";
+
+/** @typedef {import("./index.d.ts")} Api */
+
+/** The input is not an evidence file at all: foreign, or cut short. */
+export class UnreadableEvidence extends Error {
+  name = "UnreadableEvidence";
+}
+
+/** @type {Promise<void> | undefined} */
+let loading;
+
+/**
+ * Loads the WebAssembly module. The other functions call this themselves; call it first to load
+ * early, or to say where the module is.
+ *
+ * @type {Api["load"]}
+ */
+export function load(source) {
+  loading ??= start(source).catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+/** @type {Api["verify"]} */
+export async function verify(bytes, policy = null, { now = new Date() } = {}) {
+  await load();
+  const chosen = policy === null ? undefined : JSON.stringify(policy);
+  const report = call(UnreadableEvidence, () => wasmVerify(bytes, chosen, now.getTime() * 1000));
+  return JSON.parse(report);
+}
+
+/** @type {Api["describeKeys"]} */
+export async function describeKeys(policy) {
+  await load();
+  return JSON.parse(call(Error, () => wasmDescribeKeys(policy)));
+}
+
+/** @type {Api["entry"]} */
+export async function entry(bytes, index) {
+  await load();
+  return JSON.parse(call(Error, () => wasmEntry(bytes, index)));
+}
+
+/** @param {import("./index.d.ts").WasmSource} [source] */
+async function start(source) {
+  await init({ module_or_path: source ?? inlined() ?? new URL("./wasm/verifier_bg.wasm", import.meta.url) });
+}
+
+/** The module as the one-file page carries it. */
+function inlined() {
+  const element = globalThis.document?.getElementById("rlhf-audit-wasm");
+  if (!element) return undefined;
+  return Uint8Array.from(atob(element.textContent ?? ""), (character) => character.charCodeAt(0));
+}
+
+/**
+ * Calls into the module. What it refuses comes out as `Refusal` with its sentence. Anything else is
+ * a bug in the module, which is then in no state to go on: it starts afresh.
+ *
+ * @param {new (message: string) => Error} Refusal
+ * @param {() => string} run
+ */
+function call(Refusal, run) {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) {
+      startAfresh();
+      throw new Error("The verifier stopped on this input; that is a bug in the verifier, and no verdict.", {
+        cause: error,
+      });
+    }
+    throw new Refusal(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,150 @@
+//! `cargo xtask test` and `cargo xtask soak`: every test, in every language, each by its own runner.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::pkg;
+use crate::shell::{self, say};
+use crate::toolchain;
+use crate::workspace::Workspace;
+
+type Part = (&'static str, fn(&Workspace) -> Result<()>);
+
+const PARTS: [Part; 4] = [("rust", rust), ("node", node), ("python", python), ("browser", browser)];
+
+/// Runs the named parts of the suite, or all; one that fails does not keep the others from running.
+pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let names: Vec<&String> = names.iter().filter(|name| *name != "--").collect();
+    for name in &names {
+        ensure!(
+            PARTS.iter().any(|(part, _)| part == name),
+            "no part of the tests is called `{name}`; there are: {}",
+            PARTS.map(|(part, _)| part).join(", ")
+        );
+    }
+    pkg::build(workspace)?;
+    let mut results = Vec::new();
+    let mut failed = false;
+    for (part, run) in PARTS {
+        if !names.is_empty() && !names.iter().any(|name| *name == part) {
+            continue;
+        }
+        say(format_args!("testing {part}"));
+        let start = Instant::now();
+        let result = run(workspace);
+        let word = if result.is_ok() { "passed" } else { "FAILED" };
+        results.push(format!("{part} {word} in {} s", start.elapsed().as_secs()));
+        if let Err(error) = result {
+            eprintln!("error: {error:#}");
+            failed = true;
+        }
+    }
+    say(results.join(", "));
+    ensure!(!failed, "not all tests passed");
+    Ok(())
+}
+
+/// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
+/// `tests/soak/`.
+pub fn soak(workspace: &Workspace) -> Result<()> {
+    pkg::build(workspace)?;
+    let rust = shell::run(workspace.cargo().args([
+        "test",
+        "--workspace",
+        "--release",
+        "--no-fail-fast",
+        "--",
+        "--ignored",
+        "soak",
+    ]));
+    let node = match test_files(workspace, "tests/soak", ".test.mjs")? {
+        files if files.is_empty() => Ok(()),
+        files => node_test(workspace, files),
+    };
+    all([rust, node])
+}
+
+fn rust(workspace: &Workspace) -> Result<()> {
+    shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// The types of the pages and the package, then the package itself.
+fn node(workspace: &Workspace) -> Result<()> {
+    toolchain::npm(workspace)?;
+    let types = shell::run(
+        Command::new("node")
+            .arg("tests/node_modules/typescript/bin/tsc")
+            .args(["--project", "tests/tsconfig.json"])
+            .current_dir(&workspace.root),
+    );
+    let tests = node_test(workspace, test_files(workspace, "tests/node", ".test.mjs")?);
+    all([types, tests])
+}
+
+fn browser(workspace: &Workspace) -> Result<()> {
+    toolchain::npm(workspace)?;
+    node_test(workspace, test_files(workspace, "tests/browser", ".test.mjs")?)
+}
+
+/// Lints all Python there is, then checks our formats against implementations in Python.
+fn python(workspace: &Workspace) -> Result<()> {
+    let python = toolchain::python(workspace)?;
+    let module = |name: &str| {
+        let mut command = Command::new(&python);
+        command
+            .args(["-m", name])
+            .current_dir(&workspace.root)
+            .env("RUFF_CACHE_DIR", workspace.cache().join("ruff"));
+        command
+    };
+    let lint = shell::run(module("ruff").arg("check"));
+    let format = shell::run(module("ruff").args(["format", "--check"]));
+    let tests = shell::run(
+        module("pytest")
+            .args(["-o", "cache_dir=.cache/pytest", "tests/python"])
+            .env("RLHF_AUDIT", workspace.rlhf_audit()?),
+    );
+    all([lint, format, tests])
+}
+
+/// Runs test files that may use the command line program and a browser.
+fn node_test(workspace: &Workspace, files: Vec<PathBuf>) -> Result<()> {
+    if files.is_empty() {
+        bail!("there are no test files to run");
+    }
+    shell::run(
+        Command::new("node")
+            .args(["--test", "--test-reporter=spec"])
+            .args(files)
+            .current_dir(&workspace.root)
+            .env("RLHF_AUDIT", workspace.rlhf_audit()?)
+            .env("CHROMIUM", toolchain::chromium(workspace)?),
+    )
+}
+
+/// Several results as one, with the reasons of all that failed.
+fn all<const N: usize>(results: [Result<()>; N]) -> Result<()> {
+    let failures: Vec<String> =
+        results.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failures.is_empty(), failures.join("; "));
+    Ok(())
+}
+
+/// The files of a folder whose names end so, in order; none if there is no such folder.
+fn test_files(workspace: &Workspace, folder: &str, ending: &str) -> Result<Vec<PathBuf>> {
+    let path = workspace.path(folder);
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files: Vec<PathBuf> = fs::read_dir(&path)
+        .with_context(|| format!("cannot list {folder}"))?
+        .map(|file| Ok(file?.path()))
+        .collect::<Result<_>>()?;
+    files.retain(|file| file.to_string_lossy().ends_with(ending));
+    files.sort();
+    Ok(files)
+}
