@@ -10,7 +10,7 @@ import init, {
   verify as wasmVerify,
 } from "./wasm/verifier.js";
 
-/** @typedef {import("./index.d.ts")} Api */
+/** @import * as Api from "./index.d.ts" */
 
 /** The input is not an evidence file at all: foreign, or cut short. */
 export class UnreadableEvidence extends Error {
@@ -24,7 +24,7 @@ let loading;
  * Loads the WebAssembly module. The other functions call this themselves; call it first to load
  * early, or to say where the module is.
  *
- * @type {Api["load"]}
+ * @type {typeof Api.load}
  */
 export function load(source) {
   loading ??= start(source).catch((error) => {
@@ -34,7 +34,7 @@ export function load(source) {
   return loading;
 }
 
-/** @type {Api["verify"]} */
+/** @type {typeof Api.verify} */
 export async function verify(bytes, policy = null, { now = new Date() } = {}) {
   await load();
   const chosen = policy === null ? undefined : JSON.stringify(policy);
@@ -42,19 +42,19 @@ export async function verify(bytes, policy = null, { now = new Date() } = {}) {
   return JSON.parse(report);
 }
 
-/** @type {Api["describeKeys"]} */
+/** @type {typeof Api.describeKeys} */
 export async function describeKeys(policy) {
   await load();
   return JSON.parse(call(Error, () => wasmDescribeKeys(policy)));
 }
 
-/** @type {Api["entry"]} */
+/** @type {typeof Api.entry} */
 export async function entry(bytes, index) {
   await load();
   return JSON.parse(call(Error, () => wasmEntry(bytes, index)));
 }
 
-/** @param {import("./index.d.ts").WasmSource} [source] */
+/** @param {Api.WasmSource} [source] */
 async function start(source) {
   await init({ module_or_path: source ?? inlined() ?? new URL("./wasm/verifier_bg.wasm", import.meta.url) });
 }
