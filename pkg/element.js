@@ -63,7 +63,7 @@ export class RlhfAuditVerifier extends HTMLElement {
       this.#input,
     );
     shadow.append(
-      make("div", { class: "verifier" }, this.#live, this.#start, this.#file, this.#verdict, this.#panel.node, this.#details),
+      make("div", { class: "verifier" }, this.#live, this.#start, this.#verdict, this.#file, this.#panel.node, this.#details),
       this.#dialog.node,
     );
     this.addEventListener("dragover", (event) => this.#dragOver(event));
@@ -225,7 +225,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     const evidence = /** @type {Evidence} */ (this.#evidence);
     const title = make("h2", { id: "verdict-title", tabindex: "-1" }, report.verdict_text);
     const showEntry = (/** @type {number} */ index) => this.#dialog.open(evidence.bytes, report.size, index);
-    put(this.#verdict, verdictView(report, title, () => this.#panel.startAdding()));
+    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()));
     put(
       this.#details,
       establishedView(report),
@@ -252,7 +252,7 @@ export class RlhfAuditVerifier extends HTMLElement {
       make(
         "section",
         { class: "verdict unreadable", "aria-labelledby": "verdict-title" },
-        make("div", { class: "band" }, icon("fail"), make("div", null, make("p", { class: "kicker" }, "No verdict"), title)),
+        make("div", { class: "band" }, icon("fail"), make("div", null, make("p", { class: "kicker" }, "No verdict", this.fileName && " on ", this.fileName && make("bdi", null, this.fileName)), title)),
         make("div", { class: "body" }, make("p", null, why)),
       ),
     );
@@ -336,6 +336,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   }
 
   // On paper nothing is one click away: what is folded is opened, and folded again afterwards.
+  // (The style sheet keeps very long text and the form for keys out.)
   #beforePrint = () => {
     const folded = /** @type {NodeListOf<HTMLDetailsElement>} */ (
       this.#verdict.parentElement?.querySelectorAll(".slot details:not([open])")

@@ -44,7 +44,7 @@ export function cardView(card, showEntry) {
     ),
     make(
       "table",
-      { class: "stacks", role: "table", "aria-labelledby": "card-title" },
+      { class: "card stacks", role: "table", "aria-labelledby": "card-title" },
       make(
         "thead",
         { role: "rowgroup" },

@@ -93,7 +93,7 @@ export class KeyForm {
       make(
         "p",
         { class: "hint", id: `${id}-text-hint` },
-        "A verifier key is one line: name+8 digits+letters. A policy has lines that begin with “log”, “witness” and “quorum”.",
+        "A verifier key is one line, such as producer.example/log+1a2b3c4d+AbCd…. A policy has lines that begin with “log”, “witness” and “quorum”.",
       ),
       this.#text,
       make(

@@ -37,7 +37,6 @@ export class PolicyPanel {
       details("Why must I bring keys?", make("p", null, ABOUT_KEYS)),
     );
     this.#showList();
-    this.#adding.open = this.#kept.policies.length === 0;
   }
 
   /** The policy that counts, or null. @returns {Policy | null} */
@@ -153,7 +152,7 @@ export class PolicyPanel {
         ),
       ),
       make("p", { class: "caution" }, CANNOT_KNOW),
-      make("p", { class: "quiet" }, canKeep() ? KEPT : NOT_KEPT),
+      make("p", { class: "quiet kept" }, canKeep() ? KEPT : NOT_KEPT),
     );
   }
 
@@ -179,7 +178,7 @@ export class PolicyPanel {
         " Keys from ",
         make("bdi", { class: "name" }, policy.label),
       ),
-      make("p", { class: "whence" }, "Where from, in your words: ", fileText(policy.source), ` Chosen on ${policy.chosen_on}.`),
+      make("p", null, `You chose them on ${policy.chosen_on} and said where they come from: “`, fileText(policy.source), "”"),
       contents,
       make("button", { type: "button", class: "small", click: remove }, `Remove the keys from ${policy.label}`),
     );

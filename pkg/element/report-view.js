@@ -11,15 +11,16 @@ const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed"
 
 /**
  * @param {Report} report
+ * @param {string} fileName
  * @param {HTMLElement} title the heading that says the verdict, which takes the focus
  * @param {() => void} addKeys
  */
-export function verdictView(report, title, addKeys) {
+export function verdictView(report, fileName, title, addKeys) {
   const failed = report.checks.filter((check) => check.result === "fail");
   return make(
     "section",
     { class: `verdict ${report.verdict}`, "aria-labelledby": title.id },
-    make("div", { class: "band" }, icon(VERDICT_ICON[report.verdict]), make("div", null, make("p", { class: "kicker" }, "Verdict"), title)),
+    make("div", { class: "band" }, icon(VERDICT_ICON[report.verdict]), make("div", null, make("p", { class: "kicker" }, "Verdict on ", make("bdi", null, fileName)), title)),
     make(
       "div",
       { class: "body" },
@@ -27,7 +28,7 @@ export function verdictView(report, title, addKeys) {
       report.verdict === "self-consistent" && report.meets_policy === null
         ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
         : null,
-      report.publication ? make("p", null, report.publication) : null,
+      report.publication ? make("p", null, `Publication: ${report.publication}`) : null,
       report.meets_policy === null
         ? null
         : make("p", null, report.meets_policy ? "What your policy requires is met." : "What your policy requires is not met."),

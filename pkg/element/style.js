@@ -36,7 +36,9 @@ ul, ol { list-style: none; }
 fieldset { border: 0; min-width: 0; }
 legend { padding: 0; font-weight: 600; }
 code, pre, .code { font: 0.875em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-code, pre, bdi, .data, dd, p, li, h2, h3, td, th, label { overflow-wrap: anywhere; }
+code, pre, bdi, .data { overflow-wrap: anywhere; }
+dd, p, li, h2, h3, td, th, label { overflow-wrap: break-word; }
+p, li { text-wrap: pretty; }
 .code, pre { white-space: pre-wrap; }
 .hash { word-break: break-all; }
 .fingerprint { display: block; letter-spacing: 0.02em; }
@@ -51,11 +53,11 @@ code, pre, bdi, .data, dd, p, li, h2, h3, td, th, label { overflow-wrap: anywher
 
 .verifier, .slot { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.5rem; }
 .slot:empty { display: none; }
-.panel, .file {
+.panel {
   display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; align-content: start;
   background: var(--surface); border: 1px solid var(--line); border-radius: 4px; padding: 1.5rem;
 }
-.panel p, .panel li, .body p { max-width: 46rem; }
+.panel p, .sentences li, .body p { max-width: 48rem; }
 
 /* Actions */
 button, input, textarea { font: inherit; color: inherit; }
@@ -86,6 +88,11 @@ details > summary:hover { text-decoration: underline; }
 details[open] > summary { margin-bottom: 0.5rem; }
 details > :not(summary) { margin-inline-start: 0.25rem; padding-inline-start: 0.875rem; border-inline-start: 2px solid var(--line); }
 details ul { display: grid; gap: 0.5rem; }
+details > p + ul { margin-top: 0; padding-top: 0.5rem; }
+
+/* Long text: its start, or all of it */
+.long > bdi, .long > details > bdi { display: block; }
+.long:has(> details[open]) > .start-of { display: none; }
 
 /* Choosing a file */
 .start {
@@ -104,7 +111,8 @@ details ul { display: grid; gap: 0.5rem; }
 /* The file */
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.25rem 1.25rem; }
 .facts dt { color: var(--quiet); }
-.file { padding: 1rem 1.5rem; }
+.file { display: flex; flex-wrap: wrap; gap: 0.75rem 2rem; align-items: center; justify-content: space-between; }
+.file .facts { flex: 1 1 24rem; }
 
 /* The verdict */
 .verdict { border: 2px solid var(--band); border-radius: 6px; background: var(--surface); overflow: clip; }
@@ -116,9 +124,9 @@ details ul { display: grid; gap: 0.5rem; }
 .band { display: flex; gap: clamp(0.75rem, 2vw, 1.5rem); align-items: center; padding: 1.5rem; background: var(--band); color: var(--on-band); }
 .band .icon { width: clamp(2.5rem, 7vw, 4.5rem); height: auto; stroke-width: 2; }
 .band h2 { font-size: clamp(1.625rem, 1.1rem + 2.4vw, 2.75rem); line-height: 1.12; font-weight: 750; letter-spacing: -0.01em; text-wrap: balance; }
+/* Focus comes here so that a screen reader starts at the verdict; there is nothing to operate. */
 .band h2:focus { outline: none; }
-.band h2:focus-visible { outline: 3px solid currentColor; outline-offset: 6px; }
-.kicker { font-size: 0.9375rem; font-weight: 600; }
+.kicker { overflow-wrap: anywhere; font-size: 1rem; font-weight: 600; margin-bottom: 0.25rem; }
 .body { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; padding: 1.5rem; }
 .key-source { font-size: 1.125rem; }
 .not-proven { padding-inline-start: 1rem; border-inline-start: 4px solid var(--edge); font-size: 1.0625rem; font-weight: 600; }
@@ -150,11 +158,14 @@ details ul { display: grid; gap: 0.5rem; }
 
 /* Tables */
 table { width: 100%; border-collapse: collapse; }
-th, td { padding: 0.625rem 1rem 0.625rem 0; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top; }
+th, td { padding: 0.5rem 1rem 0.5rem 0; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top; }
 thead th { color: var(--quiet); font-size: 0.9375rem; font-weight: 600; border-bottom-color: var(--edge); }
-tbody th { font-weight: 600; width: 30%; }
-td > div, th { display: block; }
-table th, table td { display: table-cell; }
+tbody th { font-weight: 600; }
+.card { table-layout: fixed; }
+.card th:nth-child(1) { width: 27%; }
+.card th:nth-child(2) { width: 22%; }
+.card th:nth-child(3) { width: 13%; }
+.card th:nth-child(4) { width: 21%; }
 .reason, .references { font-size: 0.9375rem; font-weight: 400; color: var(--quiet); }
 .references { margin-top: 0.25rem; }
 .pairs, .evidence { display: grid; gap: 0.25rem; }
@@ -166,11 +177,19 @@ table th, table td { display: table-cell; }
 .entry-chooser { display: grid; gap: 0.25rem; }
 
 /* Keys */
+.adding > summary { list-style: none; padding: 0.5rem 1rem; border: 1px solid var(--edge); border-radius: 4px; color: var(--text); font-weight: 600; }
+.adding > summary::-webkit-details-marker { display: none; }
+.adding > summary::before { content: "+ "; }
+.adding[open] > summary::before { content: "− "; }
+.adding > summary:hover { text-decoration: none; background: var(--raised); }
 .keys { display: grid; gap: 0.75rem; }
 .keys li { display: flex; gap: 0.625rem; }
 .keys li > div { min-width: 0; }
 .choice { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.5rem; padding: 0.75rem 0; border-bottom: 1px solid var(--line); }
 .choice label { padding: 0.25rem 0; cursor: pointer; }
+.choice > :not(label) { margin-inline-start: 1.625rem; }
+.contents { display: grid; gap: 0.75rem; }
+.keys-panel fieldset + p { margin-top: 1rem; }
 .caution { font-weight: 600; }
 .key-form { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; padding-block: 0.5rem; }
 .key-form > p { margin: 0; }
@@ -193,12 +212,13 @@ dialog .content { padding: 1rem 1.5rem; overflow: auto; background: var(--raised
 dialog .content:focus-visible { outline-offset: -3px; }
 
 @media (max-width: 44rem) {
-  .panel, .file, .body, .band { padding: 1rem; }
+  .panel, .body, .band { padding: 1rem; }
   .start { padding: 2rem 1rem; }
+  .band { align-items: start; }
   .facts { grid-template-columns: minmax(0, 1fr); gap: 0; }
   .facts dd { margin-bottom: 0.5rem; }
   .check { grid-template-columns: minmax(0, 1fr); }
-  table.stacks, .stacks tbody, .stacks tr, .stacks th, .stacks td { display: block; width: auto; }
+  table.stacks, .stacks tbody, .stacks tr, .stacks th, .stacks td { display: block; width: auto !important; }
   .stacks thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .stacks tr { padding: 0.75rem 0; border-bottom: 1px solid var(--edge); }
   .stacks th, .stacks td { border: 0; padding: 0.25rem 0; }
@@ -214,24 +234,44 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .verdict, .check.fail { border: 2px solid; }
 }
 
+/* The page around it sets the size of type on paper. */
 @media print {
-  :host { color-scheme: light; font-size: 9.5pt; }
-  .screen-only, button, .more button, .adding, .keys-panel > details, .proposal { display: none !important; }
+  :host { color-scheme: light; }
+  .screen-only, .adding, .more button, .proposal, .keys-panel .kept, .keys-panel > details, .choice button { display: none !important; }
   .print-only { display: block; }
-  .evidence button { display: inline !important; border: 0; padding: 0; font-weight: 400; }
-  .panel, .file { border: 0; border-top: 1pt solid #888; border-radius: 0; padding: 8pt 0 0; }
-  .verifier, .slot { gap: 12pt; }
-  .panel, .file, .body { gap: 6pt; }
-  .band { background: none; color: var(--text); border-bottom: 2px solid var(--band); padding: 10pt; }
-  .band .icon { width: 32pt; color: var(--text); }
+  td button { display: inline; min-height: 0; border: 0; padding: 0; background: none; font-weight: 400; }
+  td button.small { min-height: 0; padding: 0; font-size: inherit; }
+
+  .verifier, .slot { gap: 1.5rem; }
+  .panel { border: 0; border-top: 1px solid var(--edge); border-radius: 0; padding: 0.75rem 0 0; }
+  .panel, .body { gap: 0.625rem; }
+  .panel p, .sentences li, .body p { max-width: none; }
+  .band { background: none; color: var(--text); border-bottom: 2px solid var(--band); padding: 1rem 1.5rem; }
   .verdict { border-width: 3px; }
-  .band h2 { font-size: 20pt; }
-  h2 { font-size: 14pt; break-after: avoid; }
-  h3 { font-size: 10.5pt; break-after: avoid; }
-  summary { list-style: none; color: var(--text); font-weight: 600; }
-  .quiet, .hint, .reason, .references, .key-source, .not-proven { font-size: inherit; }
-  .check, .verdict, .stacks tr, .sentences li { break-inside: avoid; }
-  .check { padding: 5pt 0; }
+  .verdict.self-consistent { --band: #8a6a00; }
+  .band .icon { width: 3.5rem; color: var(--band); }
+  .band h2 { font-size: 2.25rem; }
   .two-lists { grid-template-columns: 1fr 1fr; }
+  .kinds ul { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0 1rem; }
+  .kind { border: 0; padding: 0; }
+  th, td { padding: 0.375rem 0.75rem 0.375rem 0; }
+  .card th:nth-child(1) { width: 24%; }
+  .card th:nth-child(2) { width: 27%; }
+  .check { padding: 0.5rem 0; }
+
+  details > summary { list-style: none; color: var(--text); font-weight: 600; break-after: avoid; }
+  details > summary::-webkit-details-marker { display: none; }
+  .long > details > summary { display: none; }
+  .long.cut > details { display: none; }
+  .long.cut > .start-of { display: block !important; }
+
+  /* Of the keys, those that counted. */
+  .choice:has(input:not(:checked)), .choice input, .keys-panel legend { display: none; }
+  .choice { border: 0; padding: 0; }
+  .choice > :not(label) { margin: 0; }
+
+  h2, h3 { break-after: avoid; }
+  .verdict, .sentences li, .keys li { break-inside: avoid; }
+  .check:not(:has(.long)), .stacks tr:not(:has(.long, .code)) { break-inside: avoid; }
 }
 `;

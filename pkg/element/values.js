@@ -9,7 +9,7 @@ export function count(n) {
 
 /** A size in bytes, for people: 1.4 MB (1,402,113 bytes). @param {number} bytes */
 export function byteSize(bytes) {
-  const exact = `${count(bytes)} bytes`;
+  const exact = bytes === 1 ? "1 byte" : `${count(bytes)} bytes`;
   if (bytes < 1000) return exact;
   const units = ["kB", "MB", "GB"];
   let amount = bytes / 1000;
@@ -44,19 +44,21 @@ export function fingerprint(text) {
   return make("code", { class: "fingerprint" }, groups.join(" "));
 }
 
-const LONG = 400;
+const LONG = 300;
+const TOO_LONG_FOR_PAPER = 6000;
 
 /**
- * Text from the file. It keeps its own direction, and when very long, starts folded.
+ * Text from the file. It keeps its own direction, and when long, starts folded.
  * @param {string} text
  * @param {string} [style] class of the element
  */
 export function fileText(text, style = "data") {
   if (text.length <= LONG) return make("bdi", { class: style }, text);
+  const whole = text.length <= TOO_LONG_FOR_PAPER ? "long" : "long cut";
   return make(
     "div",
-    { class: "long" },
-    make("bdi", { class: style }, `${text.slice(0, LONG)} …`),
+    { class: whole },
+    make("bdi", { class: `${style} start-of` }, `${text.slice(0, LONG)} …`),
     details(`All ${count(text.length)} characters`, make("bdi", { class: style }, text)),
   );
 }

@@ -14,9 +14,9 @@ export const VERDICT_MEANING = {
   "self-consistent":
     "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
   "signed":
-    "A key that you chose signed this record, and the record is intact. When it was signed is only the producer’s word: nothing from outside shows a date.",
+    "A key that you chose signed this record, and nothing in it was changed since that signature. When it was signed is only the producer’s word: nothing from outside shows a date, so the record could have been written, or written anew, at any time.",
   "public":
-    "A key that you chose signed this record, the record is intact, and a party other than the producer shows that it was public by the date in the verdict.",
+    "A key that you chose signed this record, nothing in it was changed since that signature, and a party other than the producer shows that it was public by the date in the verdict.",
 };
 
 /** What each kind of claim means. @type {Record<ClaimKind, string>} */
@@ -24,7 +24,7 @@ export const KIND_MEANING = {
   recomputed:
     "Recomputed means: this arithmetic was redone on values the producer logged; it does not show those values are true.",
   committed:
-    "Committed means: its digest is in the log. The producer can no longer exchange it unnoticed; it does not show that the content is true.",
+    "Committed means: its digest is in the log. It cannot be exchanged without changing the log; it does not show that the content is true.",
   asserted:
     "Asserted means: somebody said so and signed. Nothing here checks it.",
 };
