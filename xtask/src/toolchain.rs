@@ -52,7 +52,7 @@ pub fn wasm_target(workspace: &Workspace) -> Result<()> {
             .current_dir(&workspace.root),
     )
     .with_context(|| {
-        format!("this Rust cannot build for {WASM_TARGET}; install Rust by rustup, or add your distribution's standard library for that target")
+        format!("cannot add the Rust target {WASM_TARGET}; it takes rustup and a network, or your distribution's standard library for that target")
     })
 }
 
@@ -121,7 +121,7 @@ pub fn chromium(workspace: &Workspace) -> Result<PathBuf> {
     say("installing Chromium and a font with apt-get");
     let apt_get = || {
         let mut command = Command::new("apt-get");
-        command.arg("-qq").env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["-qq", "-o=Dpkg::Use-Pty=0"]).env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
     shell::run(apt_get().arg("update")).context(advice)?;
