@@ -75,12 +75,16 @@ export async function openBrowser({ offline = false, viewport = { width: 1200, h
 }
 
 /**
- * Serves the files of a folder on this machine, at a port that was free.
+ * Serves the files of a folder on this machine, at a port that was free. `requests` are the paths
+ * that were asked for: what reached the server, whatever a browser says it sent.
  *
  * @param {string} [folder]
  */
 export async function serveFolder(folder = root) {
+  /** @type {string[]} */
+  const requests = [];
   const server = createServer(async (request, response) => {
+    requests.push(request.url ?? "");
     const path = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname));
     const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
     const found = await stat(file).catch(() => null);
@@ -96,6 +100,7 @@ export async function serveFolder(folder = root) {
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   return {
+    requests,
     url: `http://127.0.0.1:${server.address().port}`,
     close: () => new Promise((closed) => server.close(closed).closeAllConnections()),
   };
