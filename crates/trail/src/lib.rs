@@ -17,22 +17,22 @@
 //! | [`verify`], [`report`] | the one verification function and what it answers |
 #![forbid(unsafe_code)]
 
-//TEMP pub mod card;
+pub mod card;
 pub mod cbor;
 pub mod checkpoint;
 pub mod commitment;
 pub mod event;
-//TEMP pub mod evidence;
+pub mod evidence;
 pub mod merkle;
 pub mod note;
-//TEMP pub mod policy;
+pub mod policy;
 pub mod proof;
-//TEMP pub mod report;
+pub mod report;
 pub mod tile;
-//TEMP pub mod time;
-//TEMP pub mod tlog_policy;
-//TEMP pub mod verify;
-//TEMP pub mod view;
+pub mod time;
+pub mod tlog_policy;
+pub mod verify;
+pub mod view;
 
 pub use event::{Event, EventType, RunId};
 pub use merkle::Hash;

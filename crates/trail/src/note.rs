@@ -143,6 +143,11 @@ impl VerifierKey {
         sha256(&[SPKI_ED25519.as_slice(), &self.key].concat())
     }
 
+    /// The fingerprint as hex.
+    pub fn fingerprint_hex(&self) -> String {
+        hex::encode(self.fingerprint())
+    }
+
     /// Verifies this key's signature over `text`. For a cosignature, returns its POSIX time in seconds.
     fn verify(&self, text: &str, signature: &[u8]) -> Result<Option<u64>, NoteError> {
         let bad = || NoteError::BadSignature(self.name.clone());
@@ -269,7 +274,7 @@ fn parse_signature(line: &str) -> Result<SignatureLine, NoteError> {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         for line in &self.signatures {
             let signature = BASE64.encode([line.key_id.as_slice(), &line.signature].concat());
             writeln!(f, "— {} {signature}", line.name)?;

@@ -1,0 +1,415 @@
+//! The model card: RFC 8785 JSON in which every claim says what kind of claim it is and points at its
+//! evidence. The specification is `transparency/card.md`.
+//!
+//! A card is a function of the logged events, so whoever has the events derives it again and
+//! compares. Inclusion proves presence, never absence: counts and "none" follow only from all entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ciborium::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use thiserror::Error;
+
+use crate::cbor;
+use crate::event::{Event, EventType, RunId};
+use crate::time::to_rfc3339;
+
+/// What a claim rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClaimKind {
+    /// Replay the events and get it.
+    Recomputed,
+    /// Its digest is in the log.
+    Committed,
+    /// Somebody said so and signed.
+    Asserted,
+}
+
+/// Where a claim's evidence is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Pointer {
+    /// One entry of the log.
+    Entry {
+        /// Its index.
+        entry: u64,
+    },
+    /// The entries `[first, end)` of the log.
+    Entries {
+        /// First and end.
+        entries: [u64; 2],
+    },
+    /// Content kept beside the log.
+    Digest {
+        /// Its SHA-256, hex.
+        sha256: String,
+    },
+}
+
+/// One claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// A stable id; what comes from one entry ends with that entry's index.
+    pub id: String,
+    /// The claimed value.
+    pub value: Json,
+    /// What it rests on.
+    pub kind: ClaimKind,
+    /// Provisions of the EU AI Act (Regulation (EU) 2024/1689) that ask for it.
+    pub eu: Vec<String>,
+    /// Subcategories of the NIST AI RMF 1.0 that ask for it.
+    pub nist: Vec<String>,
+    /// Where its evidence is.
+    pub evidence: Vec<Pointer>,
+}
+
+/// The tree head that a card speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AsOf {
+    /// The log.
+    pub origin: String,
+    /// The number of entries.
+    pub size: u64,
+    /// The root over them, hex.
+    pub root: String,
+}
+
+/// A model card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Format version: 1.
+    pub v: u64,
+    /// The head it speaks of.
+    pub as_of: AsOf,
+    /// The claims, ordered by id.
+    pub claims: Vec<Claim>,
+}
+
+/// Why bytes are not a card.
+#[derive(Debug, Error)]
+#[error("not a model card: {0}")]
+pub struct CardError(String);
+
+impl Card {
+    /// The card as RFC 8785 JSON; its SHA-256 is what a `card` event holds.
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold, which claims derived here never have.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CardError> {
+        serde_json_canonicalizer::to_vec(self).map_err(|e| CardError(e.to_string()))
+    }
+
+    /// Reads a card, which must be in RFC 8785 form.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
+        let card: Self = serde_json::from_slice(bytes).map_err(|e| CardError(e.to_string()))?;
+        if card.v != 1 {
+            return Err(CardError(format!("version {} is not known here", card.v)));
+        }
+        if card.to_bytes()? == bytes {
+            Ok(card)
+        } else {
+            Err(CardError("it is not in RFC 8785 form".into()))
+        }
+    }
+}
+
+/// A claim's subject in words.
+pub fn title(id: &str) -> &str {
+    match id.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "annotations.annotators" => "Pseudonyms among the annotators",
+        "annotations.content" => "Texts, votes and ratings: committed, not shown",
+        "annotations.count" => "Human judgements logged",
+        "annotations.period" => "First and last judgement, to the minute",
+        "annotations.preferences" => "Preferences between two responses",
+        "annotations.ratings" => "Ratings of one response",
+        "auditors.grants" => "Grants of access to auditors",
+        "checkpoints.count" => "Named checkpoints",
+        "erasures.count" => "Erasures carried out",
+        "evaluation." => "Evaluation",
+        "events.count" => "Events in the log",
+        "events.types" => "Events by type",
+        "guideline." => "Instructions to annotators",
+        "incident." => "Incident",
+        "incidents.count" => "Incidents recorded",
+        "model.name" => "Name of the model",
+        "policy_updates.count" => "Updates of the policy's weights",
+        "privacy.rounds" => "Rounds of differential privacy",
+        "publication.heads" => "Tree heads published",
+        "run." => "Training run",
+        "runs.count" => "Training runs",
+        other => other,
+    }
+}
+
+/// Derives a card from the events, in order, in memory that grows with what the card says and not
+/// with the log.
+#[derive(Clone, Debug, Default)]
+pub struct CardBuilder {
+    types: BTreeMap<EventType, Tally>,
+    preferences: u64,
+    ratings: u64,
+    commitments: u64,
+    annotators: BTreeSet<Vec<u8>>,
+    period: Option<[u64; 2]>,
+    model: Option<(u64, Json)>,
+    runs: BTreeMap<RunId, Run>,
+    single: Vec<Claim>,
+}
+
+/// How many events of one type, and the entries they lie between.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    count: u64,
+    first: u64,
+    end: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Run {
+    start: Option<(u64, u64)>,
+    end: Option<(u64, u64)>,
+    outcome: Json,
+}
+
+/// The fields of an annotation that are commitments.
+pub const PRIVATE_FIELDS: [&str; 6] =
+    ["prompt", "response", "response_a", "response_b", "preference", "reward"];
+
+impl CardBuilder {
+    /// Takes in the event at `index`.
+    pub fn add(&mut self, index: u64, event: &Event) {
+        let tally = self.types.entry(event.kind.clone()).or_default();
+        if tally.count == 0 {
+            tally.first = index;
+        }
+        tally.count += 1;
+        tally.end = index + 1;
+        match event.kind {
+            EventType::Annotation => self.annotation(event),
+            EventType::RunStart => self.run_start(index, event),
+            EventType::RunEnd => self.run_end(index, event),
+            EventType::Guideline => self.guideline(index, event),
+            EventType::Evaluation => self.document("evaluation", index, event, EVALUATION),
+            EventType::Incident => self.document("incident", index, event, INCIDENT),
+            _ => {}
+        }
+    }
+
+    /// How many private fields the annotations commit to.
+    pub fn commitments(&self) -> u64 {
+        self.commitments
+    }
+
+    /// How many events of each type.
+    pub fn types(&self) -> BTreeMap<String, u64> {
+        self.types.iter().map(|(kind, tally)| (kind.to_string(), tally.count)).collect()
+    }
+
+    fn annotation(&mut self, event: &Event) {
+        match event.get("kind").and_then(Value::as_text) {
+            Some("preference") => self.preferences += 1,
+            Some("rating") => self.ratings += 1,
+            _ => {}
+        }
+        if let Some(pseudonym) = event.get("annotator").and_then(Value::as_bytes) {
+            self.annotators.insert(pseudonym.clone());
+        }
+        let committed = PRIVATE_FIELDS.iter().filter(|field| event.get(field).is_some());
+        self.commitments += committed.count() as u64;
+        let [first, last] = self.period.get_or_insert([event.time; 2]);
+        *first = (*first).min(event.time);
+        *last = (*last).max(event.time);
+    }
+
+    fn run_start(&mut self, index: u64, event: &Event) {
+        self.runs.entry(event.run).or_default().start = Some((index, event.time));
+        if let Some(model) = event.get("model") {
+            self.model = Some((index, cbor::to_json(model)));
+        }
+    }
+
+    fn run_end(&mut self, index: u64, event: &Event) {
+        let run = self.runs.entry(event.run).or_default();
+        run.end = Some((index, event.time));
+        run.outcome = event.get("outcome").map(cbor::to_json).unwrap_or_default();
+    }
+
+    fn guideline(&mut self, index: u64, event: &Event) {
+        let digest = event.get("sha256").and_then(cbor::as_array::<32>).map(hex::encode);
+        let title = event.get("title").map(cbor::to_json);
+        let mut evidence = vec![Pointer::Entry { entry: index }];
+        evidence.extend(digest.clone().map(|sha256| Pointer::Digest { sha256 }));
+        self.single.push(claim(
+            format!("guideline.{index}"),
+            json!({"title": title, "sha256": digest}),
+            ClaimKind::Committed,
+            GUIDELINE,
+            evidence,
+        ));
+    }
+
+    fn document(&mut self, name: &str, index: u64, event: &Event, asked_by: AskedBy) {
+        let value = event.get("document").map_or_else(
+            || json!({"sha256": event.get("sha256").map(cbor::to_json)}),
+            cbor::to_json,
+        );
+        let evidence = vec![Pointer::Entry { entry: index }];
+        let id = format!("{name}.{index}");
+        self.single.push(claim(id, value, ClaimKind::Asserted, asked_by, evidence));
+    }
+
+    /// The card of the events so far, as of this head.
+    pub fn finish(&self, as_of: AsOf) -> Card {
+        let all = || vec![Pointer::Entries { entries: [0, as_of.size] }];
+        let recomputed = |id: &str, value: Json, asked_by: AskedBy, evidence: Vec<Pointer>| {
+            claim(id.to_owned(), value, ClaimKind::Recomputed, asked_by, evidence)
+        };
+        let of_type = |kind: &EventType| self.types.get(kind).copied().unwrap_or_default();
+        let counted = |id: &str, kind: EventType, asked_by: AskedBy| {
+            recomputed(id, of_type(&kind).count.into(), asked_by, all())
+        };
+        let judged = of_type(&EventType::Annotation);
+        let among_annotations = vec![Pointer::Entries { entries: [judged.first, judged.end] }];
+        let events: u64 = self.types.values().map(|tally| tally.count).sum();
+
+        let mut claims = self.single.clone();
+        claims.extend([
+            counted("annotations.count", EventType::Annotation, DATA),
+            counted("auditors.grants", EventType::AuditorGrant, OVERSIGHT),
+            counted("checkpoints.count", EventType::Checkpoint, TRAINING),
+            counted("erasures.count", EventType::Erasure, PRIVACY),
+            counted("incidents.count", EventType::Incident, INCIDENT),
+            counted("policy_updates.count", EventType::PolicyUpdate, TRAINING),
+            counted("privacy.rounds", EventType::PrivacyRound, PRIVACY),
+            counted("publication.heads", EventType::HeadPublished, RECORDS),
+            recomputed("events.count", events.into(), RECORDS, all()),
+            recomputed("events.types", json!(self.types()), RECORDS, all()),
+            recomputed("runs.count", self.runs.len().into(), RECORDS, all()),
+            recomputed("annotations.preferences", self.preferences.into(), DATA, all()),
+            recomputed("annotations.ratings", self.ratings.into(), DATA, all()),
+            recomputed("annotations.annotators", self.annotators.len().into(), DATA, all()),
+        ]);
+        if let Some([first, last]) = self.period {
+            let value = json!([to_rfc3339(first), to_rfc3339(last)]);
+            claims.push(recomputed("annotations.period", value, DATA, among_annotations.clone()));
+            claims.push(claim(
+                "annotations.content".into(),
+                json!({"commitments": self.commitments}),
+                ClaimKind::Committed,
+                DATA,
+                among_annotations,
+            ));
+        }
+        if let Some((entry, name)) = &self.model {
+            let evidence = vec![Pointer::Entry { entry: *entry }];
+            claims.push(claim(
+                "model.name".into(),
+                name.clone(),
+                ClaimKind::Asserted,
+                IDENTITY,
+                evidence,
+            ));
+        }
+        claims.extend(self.runs.iter().filter_map(|(id, run)| run.claim(id)));
+        claims.sort_by(|a, b| a.id.cmp(&b.id));
+        Card { v: 1, as_of, claims }
+    }
+}
+
+impl Run {
+    /// Start and end are the producer's word, so this is an assertion.
+    fn claim(&self, id: &RunId) -> Option<Claim> {
+        let (entry, started) = self.start?;
+        let mut evidence = vec![Pointer::Entry { entry }];
+        evidence.extend(self.end.map(|(entry, _)| Pointer::Entry { entry }));
+        let value = json!({
+            "run": id.to_string(),
+            "started": to_rfc3339(started),
+            "ended": self.end.map(|(_, time)| to_rfc3339(time)),
+            "outcome": self.outcome,
+        });
+        Some(claim(format!("run.{entry}"), value, ClaimKind::Asserted, RECORDS, evidence))
+    }
+}
+
+/// The provisions that ask for a claim: EU AI Act, then NIST AI RMF 1.0.
+type AskedBy = (&'static [&'static str], &'static [&'static str]);
+
+const IDENTITY: AskedBy = (&["Annex IV(1)(a)", "Annex XI(1)(1)"], &["MAP 2.1"]);
+const RECORDS: AskedBy = (&["Art. 12(1)", "Art. 18"], &["GOVERN 1.4", "MEASURE 2.8"]);
+const DATA: AskedBy = (
+    &["Art. 10(2)(b)", "Art. 10(2)(c)", "Annex IV(2)(d)", "Annex XI(1)(2)(c)"],
+    &["MAP 2.3", "MEASURE 2.1"],
+);
+const GUIDELINE: AskedBy = (&["Art. 10(2)(c)", "Annex IV(2)(d)"], &["MAP 2.3", "GOVERN 3.2"]);
+const TRAINING: AskedBy = (&["Annex IV(2)(b)", "Annex XI(1)(2)(b)"], &["MAP 2.3", "MEASURE 2.9"]);
+const EVALUATION: AskedBy =
+    (&["Art. 15(3)", "Annex IV(2)(g)", "Annex XI(2)(1)"], &["MEASURE 2.1", "MEASURE 2.3"]);
+const INCIDENT: AskedBy = (&["Art. 73", "Art. 55(1)(c)"], &["MANAGE 4.3"]);
+const PRIVACY: AskedBy = (&["Art. 10(5)"], &["MEASURE 2.10"]);
+const OVERSIGHT: AskedBy = (&["Art. 11(1)", "Art. 21"], &["GOVERN 1.4", "MEASURE 2.8"]);
+
+fn claim(
+    id: String,
+    value: Json,
+    kind: ClaimKind,
+    (eu, nist): AskedBy,
+    evidence: Vec<Pointer>,
+) -> Claim {
+    let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    Claim { id, value, kind, eu: owned(eu), nist: owned(nist), evidence }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::event::tests::run;
+
+    fn card() -> Card {
+        let mut builder = CardBuilder::default();
+        let start = cbor::map([("model", "m".into())]);
+        let vote = cbor::map([
+            ("kind", "preference".into()),
+            ("annotator", Value::Bytes(vec![1; 16])),
+            ("response_a", Value::Bytes(vec![2; 32])),
+        ]);
+        for (seq, kind, data) in [(0, EventType::RunStart, start), (1, EventType::Annotation, vote)]
+        {
+            builder.add(seq, &Event { time: 60_000_000 * seq, run: run(1), seq, kind, data });
+        }
+        builder.finish(AsOf { origin: "o".into(), size: 2, root: "00".into() })
+    }
+
+    #[test]
+    fn survives_the_round_trip_and_every_claim_has_a_title_and_evidence() {
+        let card = card();
+        assert_eq!(Card::parse(&card.to_bytes().unwrap()).unwrap(), card);
+        for claim in &card.claims {
+            assert_ne!(title(&claim.id), claim.id, "no title");
+            assert!(!claim.evidence.is_empty(), "{}", claim.id);
+        }
+        let value = |id: &str| card.claims.iter().find(|c| c.id == id).unwrap().value.clone();
+        assert_eq!(value("annotations.count"), 1);
+        assert_eq!(value("annotations.content"), json!({"commitments": 1}));
+        assert_eq!(value("model.name"), "m");
+        assert_eq!(value("incidents.count"), 0);
+    }
+
+    #[test]
+    fn another_spelling_of_the_same_json_is_refused() {
+        let bytes = card().to_bytes().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(Card::parse(text.replacen(':', ": ", 1).as_bytes()).is_err());
+        assert!(Card::parse(text.replacen("\"v\":1", "\"v\":2", 1).as_bytes()).is_err());
+        assert!(Card::parse(b"{}").is_err());
+    }
+}

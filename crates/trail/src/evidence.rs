@@ -1,0 +1,247 @@
+//! The evidence file: everything a verification needs, in one file that opens without a network.
+//!
+//! Deterministic CBOR under the self-described tag 55799 (RFC 8949 §3.4.6), so a file is recognised by
+//! its first bytes `d9 d9 f7`. The specification is `transparency/evidence.md`.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use thiserror::Error;
+
+use crate::commitment::DisclosedOpening;
+
+/// The encoding of the tag 55799.
+pub const MAGIC: [u8; 3] = [0xd9, 0xd9, 0xf7];
+
+/// The format version this module reads and writes.
+pub const VERSION: u64 = 1;
+
+/// The content of an evidence file. The fields stand in the order of their deterministic encoding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Format version: 1.
+    pub v: u64,
+    /// The model card, RFC 8785 JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<ByteBuf>,
+    /// The verifier keys that the producer says it signs with. They show that the file agrees with
+    /// itself; they never count as chosen.
+    pub keys: Vec<String>,
+    /// Signed tree heads, oldest first.
+    pub heads: Vec<Head>,
+    /// Sigstore bundles that publish a head.
+    pub anchors: Vec<ByteBuf>,
+    /// The entries.
+    pub entries: Entries,
+    /// Private fields that the producer chose to open.
+    pub openings: Vec<DisclosedOpening>,
+}
+
+/// A signed tree head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// The signed note: a C2SP checkpoint.
+    pub note: String,
+    /// The RFC 6962 consistency proof from the head before it in the file; empty for the first.
+    pub proof: Vec<ByteBuf>,
+}
+
+/// Which entries are in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entries {
+    /// All entries of the newest head, in order.
+    All(Vec<ByteBuf>),
+    /// Some entries, by increasing index, each with its inclusion proof in the newest head.
+    Some(Vec<ProvenEntry>),
+}
+
+/// An entry with its inclusion proof: `[index, entry, [hash, …]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenEntry(
+    /// The index.
+    pub u64,
+    /// The entry.
+    pub ByteBuf,
+    /// The inclusion path, from the leaf's sibling up.
+    pub Vec<ByteBuf>,
+);
+
+/// Why a file cannot be read as evidence.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// Something else altogether.
+    #[error(
+        "this is not an evidence file: it does not begin with the bytes d9 d9 f7. Evidence is written by `rlhf-audit evidence`"
+    )]
+    Foreign,
+    /// It begins like one and breaks off, or is damaged.
+    #[error("this evidence file is cut short or damaged: {0}. Ask for it again")]
+    Damaged(String),
+    /// It decodes, but is not written the one way it must be.
+    #[error(
+        "this evidence file is not deterministic CBOR, as the format demands. Ask the producer for it again"
+    )]
+    NotDeterministic,
+    /// Of a later version.
+    #[error(
+        "this evidence file is of version {0} and this program reads version {VERSION}. Use a newer verifier"
+    )]
+    Version(u64),
+}
+
+impl Evidence {
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// None in practice: every field can be written.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.write(&mut out)?;
+        Ok(out)
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write<W: io::Write>(&self, mut out: W) -> io::Result<()> {
+        out.write_all(&MAGIC)?;
+        ciborium::into_writer(self, out).map_err(|e| match e {
+            ciborium::ser::Error::Io(e) => e,
+            ciborium::ser::Error::Value(e) => io::Error::other(e),
+        })
+    }
+
+    /// Reads a file; nothing is verified yet.
+    ///
+    /// # Errors
+    /// It is not an evidence file of this version, whole and deterministically encoded.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        let body = bytes.strip_prefix(&MAGIC).ok_or(EvidenceError::Foreign)?;
+        let evidence: Self = ciborium::de::from_reader_with_recursion_limit(body, 16).map_err(
+            |e| match version(body) {
+                Some(v) if v != VERSION => EvidenceError::Version(v),
+                _ => EvidenceError::Damaged(describe(&e)),
+            },
+        )?;
+        if evidence.v != VERSION {
+            return Err(EvidenceError::Version(evidence.v));
+        }
+        let mut same = Compare { rest: bytes };
+        match evidence.write(&mut same) {
+            Ok(()) if same.rest.is_empty() => Ok(evidence),
+            Ok(()) => Err(EvidenceError::Damaged("there are bytes after its end".into())),
+            Err(_) => Err(EvidenceError::NotDeterministic),
+        }
+    }
+}
+
+/// The version field of what may be a later version of the format.
+fn version(body: &[u8]) -> Option<u64> {
+    // `v` is the shortest key and so the first: map head, 61 76, then the number.
+    let after_head = body.get(1..)?.strip_prefix(&[0x61, b'v'])?;
+    let value: ciborium::Value = ciborium::from_reader(after_head).ok()?;
+    crate::cbor::as_u64(&value)
+}
+
+fn describe(error: &ciborium::de::Error<io::Error>) -> String {
+    match error {
+        ciborium::de::Error::Io(_) => "it ends too early".into(),
+        ciborium::de::Error::Syntax(at) => format!("no CBOR at byte {}", at + MAGIC.len()),
+        ciborium::de::Error::Semantic(_, what) => what.clone(),
+        ciborium::de::Error::RecursionLimitExceeded => "it is nested too deeply".into(),
+    }
+}
+
+/// A writer that compares instead of keeping: deterministic means that writing it again gives the
+/// same bytes, and this shows it without a second copy in memory.
+struct Compare<'a> {
+    rest: &'a [u8],
+}
+
+impl io::Write for Compare<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cbor;
+    use proptest::prelude::*;
+
+    fn sample() -> Evidence {
+        Evidence {
+            v: VERSION,
+            card: Some(ByteBuf::from(*b"{}")),
+            keys: vec!["key".into()],
+            heads: vec![Head { note: "note".into(), proof: vec![ByteBuf::from([1; 32])] }],
+            anchors: vec![],
+            entries: Entries::Some(vec![ProvenEntry(0, ByteBuf::from(*b"entry"), vec![])]),
+            openings: vec![DisclosedOpening {
+                r: vec![1; 32],
+                field: "reward".into(),
+                index: 0,
+                content: vec![3],
+            }],
+        }
+    }
+
+    #[test]
+    fn what_serde_writes_is_deterministic_cbor() {
+        for entries in [sample().entries, Entries::All(vec![ByteBuf::from(*b"x")])] {
+            for card in [None, sample().card] {
+                let bytes =
+                    Evidence { entries: entries.clone(), card, ..sample() }.to_bytes().unwrap();
+                cbor::decode(&bytes[MAGIC.len()..]).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn survives_the_round_trip() {
+        let bytes = sample().to_bytes().unwrap();
+        assert_eq!(Evidence::parse(&bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn foreign_truncated_longer_and_later_files_are_told_apart() {
+        let bytes = sample().to_bytes().unwrap();
+        assert_eq!(Evidence::parse(b"%PDF-1.7"), Err(EvidenceError::Foreign));
+        assert_eq!(Evidence::parse(b""), Err(EvidenceError::Foreign));
+        for cut in MAGIC.len()..bytes.len() {
+            let error = Evidence::parse(&bytes[..cut]).unwrap_err();
+            assert!(matches!(error, EvidenceError::Damaged(_)), "cut at {cut}: {error}");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(matches!(Evidence::parse(&longer), Err(EvidenceError::Damaged(_))));
+        let later = Evidence { v: 2, ..sample() }.to_bytes().unwrap();
+        assert_eq!(Evidence::parse(&later), Err(EvidenceError::Version(2)));
+        let mut value = cbor::decode(&bytes[MAGIC.len()..]).unwrap();
+        if let ciborium::Value::Map(pairs) = &mut value {
+            pairs[0].1 = 3.into();
+            pairs.push(("new".into(), 1.into()));
+        }
+        let later = [MAGIC.as_slice(), &cbor::encode(&value).unwrap()].concat();
+        assert_eq!(Evidence::parse(&later), Err(EvidenceError::Version(3)));
+    }
+
+    proptest! {
+        #[test]
+        fn strangers_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Evidence::parse(&[MAGIC.as_slice(), &body].concat());
+        }
+    }
+}

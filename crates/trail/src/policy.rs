@@ -1,0 +1,133 @@
+//! The trust policy that the verifying person brings: whose signatures count, and what else must be
+//! shown. The specification is `transparency/policy.md`.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::tlog_policy::{PolicyError, TlogPolicy};
+
+/// What a verification rests on, as chosen by a person. Keys that come with the evidence never get here.
+#[derive(Clone, Debug)]
+pub struct TrustPolicy {
+    /// Log keys, witness keys, quorum.
+    pub tlog: TlogPolicy,
+    /// What the evidence must show besides a signature by one of the logs.
+    pub requirements: Requirements,
+    /// Where the person got the keys, in their words.
+    pub source: String,
+    /// What the policy is called: a file or folder name.
+    pub label: String,
+    /// The day it was chosen, `YYYY-MM-DD`.
+    pub chosen_on: String,
+}
+
+/// `requirements.json`. A requirement this version does not know is refused rather than skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requirements {
+    /// Format version: 1.
+    #[serde(rename = "v")]
+    pub version: u64,
+    /// All entries must be there and rebuild the root.
+    pub complete: bool,
+    /// At least so many public anchors.
+    pub anchors: u64,
+    /// The quorum of witnesses must be met; adds nothing where the policy's `quorum` line asks for one.
+    pub witnesses: bool,
+    /// Each head must carry an ML-DSA-44 signature as well.
+    pub hybrid: bool,
+    /// The newest independently shown date may be at most so many days old.
+    pub max_age_days: Option<u64>,
+}
+
+/// Why something is not a trust policy.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrustPolicyError {
+    /// The `policy` file.
+    #[error("policy: {0}")]
+    Tlog(#[from] PolicyError),
+    /// `requirements.json`.
+    #[error("requirements.json: {0}")]
+    Requirements(String),
+    /// The JSON in which a page hands over a policy.
+    #[error("the policy is not as expected: {0}")]
+    Json(String),
+}
+
+impl Requirements {
+    /// Reads `requirements.json`.
+    ///
+    /// # Errors
+    /// Not JSON of that form, or of another version.
+    pub fn parse(json: &str) -> Result<Self, TrustPolicyError> {
+        let parsed: Self = serde_json::from_str(json)
+            .map_err(|e| TrustPolicyError::Requirements(e.to_string()))?;
+        parsed.check_version()
+    }
+
+    fn check_version(self) -> Result<Self, TrustPolicyError> {
+        match self.version {
+            1 => Ok(self),
+            v => Err(TrustPolicyError::Requirements(format!(
+                "`v` is {v}; this program reads version 1"
+            ))),
+        }
+    }
+}
+
+/// A policy as a page hands it over: the files of the policy folder in one JSON object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyJson {
+    policy: String,
+    #[serde(default)]
+    requirements: Option<Requirements>,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    chosen_on: String,
+    // Used once anchors are verified; accepted so that a whole policy folder can be handed over.
+    #[serde(default, rename = "publisher")]
+    _publisher: Option<serde_json::Value>,
+    #[serde(default, rename = "trusted_root")]
+    _trusted_root: Option<serde_json::Value>,
+}
+
+impl TrustPolicy {
+    /// Reads a policy handed over as JSON; see `transparency/policy.md`.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn from_json(json: &str) -> Result<Self, TrustPolicyError> {
+        let parsed: PolicyJson =
+            serde_json::from_str(json).map_err(|e| TrustPolicyError::Json(e.to_string()))?;
+        Ok(Self {
+            tlog: TlogPolicy::parse(&parsed.policy)?,
+            requirements: parsed
+                .requirements
+                .map(Requirements::check_version)
+                .transpose()?
+                .unwrap_or_default(),
+            source: parsed.source.trim().to_owned(),
+            label: if parsed.label.is_empty() { "policy".to_owned() } else { parsed.label },
+            chosen_on: parsed.chosen_on,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_requirement_is_refused_not_skipped() {
+        assert!(Requirements::parse(r#"{"v":1,"anchors":2}"#).is_ok());
+        assert!(Requirements::parse(r#"{"v":1,"moon_phase":"full"}"#).is_err());
+        assert!(Requirements::parse(r#"{"v":2}"#).is_err());
+        assert!(Requirements::parse(r#"{"complete":true}"#).is_err());
+        assert!(Requirements::parse("[]").is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! Tree heads: their form, who signed them, and that each continues the one before.
+
+use std::collections::BTreeMap;
+
+use super::{Parts, bytes, fail, hashes, pass};
+use crate::checkpoint::Checkpoint;
+use crate::evidence::Head;
+use crate::merkle::{self, Hash};
+use crate::note::{KeyKind, Note, VerifierKey};
+use crate::policy::TrustPolicy;
+use crate::report::Check;
+use crate::tlog_policy::Cosigned;
+
+const FORM: &str = "Tree heads are well-formed and of one log";
+const SIGNATURE: &str = "Every tree head is signed with the log's key";
+const CONSISTENCY: &str = "Every tree head continues the one before it";
+
+/// What the heads amount to.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// The heads that could be read, oldest first.
+    pub list: Vec<SignedHead>,
+    /// Whether all could be read.
+    pub readable: bool,
+    /// Keys that signed every head, whether chosen or named by the file.
+    pub signers: Vec<VerifierKey>,
+    /// Chosen keys among them.
+    pub chosen_signers: Vec<VerifierKey>,
+    /// The policy's witnesses that cosigned the newest head, by name.
+    pub cosigners: BTreeMap<String, Cosigned>,
+}
+
+/// A head that could be read.
+#[derive(Debug)]
+pub struct SignedHead {
+    pub checkpoint: Checkpoint,
+    pub note: Note,
+    /// The keys whose signature verified.
+    pub signed_by: Vec<VerifierKey>,
+}
+
+impl Heads {
+    pub fn newest(&self) -> Option<&Checkpoint> {
+        self.list.last().map(|head| &head.checkpoint)
+    }
+
+    pub fn origin(&self) -> Option<&str> {
+        self.newest().map(|head| head.origin.as_str())
+    }
+}
+
+pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<Check>) -> Heads {
+    let mut heads = match read(&parts.heads) {
+        Ok(list) => Heads { list, readable: true, ..Heads::default() },
+        Err(reason) => {
+            checks.push(fail("heads.form", FORM, reason));
+            return Heads::default();
+        }
+    };
+    let newest = heads.newest().map(ToString::to_string).unwrap_or_default();
+    checks.push(with(pass("heads.form", FORM, readable(&heads)), "newest tree head", newest));
+    let signature = match signatures(&mut heads, parts, policy) {
+        Ok(()) => signed_check(&heads),
+        Err(reason) => fail("heads.signature", SIGNATURE, reason),
+    };
+    checks.push(signature);
+    checks.push(match consistency(&heads.list, &parts.heads) {
+        Ok(reason) => pass("heads.consistency", CONSISTENCY, reason),
+        Err(reason) => fail("heads.consistency", CONSISTENCY, reason),
+    });
+    heads
+}
+
+fn with(mut check: Check, what: &str, content: String) -> Check {
+    check.stands_on.push(bytes(what, content));
+    check
+}
+
+fn readable(heads: &Heads) -> String {
+    let newest = heads.newest();
+    format!(
+        "{} of the log {}; the newest names {} entries",
+        super::count(heads.list.len() as u64, "tree head", "tree heads"),
+        newest.map_or("", |head| &head.origin),
+        newest.map_or(0, |head| head.size)
+    )
+}
+
+fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
+    let mut list: Vec<SignedHead> = Vec::new();
+    for (position, head) in heads.iter().enumerate() {
+        let number = position + 1;
+        let note = Note::parse(&head.note).map_err(|e| format!("tree head {number}: {e}"))?;
+        let checkpoint =
+            Checkpoint::parse(&note.text).map_err(|e| format!("tree head {number}: {e}"))?;
+        if let Some(before) = list.last().map(|head| &head.checkpoint) {
+            if before.origin != checkpoint.origin {
+                return Err(format!(
+                    "tree head {number} is of the log {} and the one before it of {}",
+                    checkpoint.origin, before.origin
+                ));
+            }
+            if before.size > checkpoint.size {
+                return Err(format!("tree head {number} is smaller than the one before it"));
+            }
+        }
+        list.push(SignedHead { checkpoint, note, signed_by: Vec::new() });
+    }
+    if list.is_empty() { Err("there is no tree head in the file".into()) } else { Ok(list) }
+}
+
+/// Verifies the signatures by every key there is: those the file names, and those that were chosen.
+fn signatures(
+    heads: &mut Heads,
+    parts: &Parts<'_>,
+    policy: Option<&TrustPolicy>,
+) -> Result<(), String> {
+    let chosen: Vec<VerifierKey> = policy.map(|p| p.tlog.logs.clone()).unwrap_or_default();
+    let mut keys = chosen.clone();
+    for vkey in &parts.keys {
+        let key =
+            VerifierKey::parse(vkey).map_err(|e| format!("the file names a key that is {e}"))?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    // A log's key signs under the log's name (c2sp.org/tlog-checkpoint).
+    keys.retain(|key| key.kind() == KeyKind::Ed25519 && Some(key.name()) == heads.origin());
+    for head in &mut heads.list {
+        for key in &keys {
+            let signed = head.note.verify(key);
+            let size = head.checkpoint.size;
+            match signed.map_err(|e| format!("the tree head of size {size}: {e}"))? {
+                Some(_) => head.signed_by.push(key.clone()),
+                None => continue,
+            }
+        }
+    }
+    keys.retain(|key| heads.list.iter().all(|head| head.signed_by.contains(key)));
+    heads.chosen_signers = keys.iter().filter(|key| chosen.contains(key)).cloned().collect();
+    heads.signers = keys;
+    if let (Some(policy), Some(newest)) = (policy, heads.list.last()) {
+        heads.cosigners = policy.tlog.cosigners(&newest.note).map_err(|e| e.to_string())?;
+    }
+    if heads.signers.is_empty() {
+        return Err(match parts.keys.is_empty() && policy.is_none() {
+            true => "no key to check the signatures with: choose one".into(),
+            false => "no key named in the file or chosen by you signed every tree head under the log's name".into(),
+        });
+    }
+    Ok(())
+}
+
+fn signed_check(heads: &Heads) -> Check {
+    let names: Vec<String> = heads.signers.iter().map(ToString::to_string).collect();
+    let mut check = pass(
+        "heads.signature",
+        SIGNATURE,
+        format!("Ed25519 signatures verified under {}", names.join(", ")),
+    );
+    for head in &heads.list {
+        let what = format!("signed text of the tree head of size {}", head.checkpoint.size);
+        check.stands_on.push(bytes(what, &head.note.text));
+    }
+    for key in &heads.signers {
+        check.stands_on.push(bytes("public key", hex::encode(key.public_key())));
+    }
+    check
+}
+
+fn consistency(list: &[SignedHead], heads: &[Head]) -> Result<String, String> {
+    if heads.first().is_some_and(|head| !head.proof.is_empty()) {
+        return Err(
+            "the first tree head has a consistency proof, and nothing to be consistent with".into(),
+        );
+    }
+    for (pair, head) in list.windows(2).zip(&heads[1..]) {
+        let (old, new) = (&pair[0].checkpoint, &pair[1].checkpoint);
+        let path: Vec<Hash> =
+            hashes(&head.proof).ok_or("a consistency proof holds a hash that is not 32 bytes")?;
+        merkle::verify_consistency(old.size, &old.root, new.size, &new.root, &path).map_err(|e| {
+            format!(
+                "the tree head of size {} (root {}) is not shown to continue the one of size {} (root {}): {e}",
+                new.size,
+                hex::encode(new.root),
+                old.size,
+                hex::encode(old.root)
+            )
+        })?;
+    }
+    Ok(match list.len() {
+        1 => "there is one tree head, and none to contradict it".into(),
+        n => format!(
+            "{n} tree heads, each with a proof that nothing before it was changed or removed"
+        ),
+    })
+}

@@ -1,0 +1,127 @@
+//! The one verification function: evidence and a policy in, a report out.
+//!
+//! The command line, Python and the browser all call [`verify`] (or [`verify_parts`], for a log folder
+//! too large to hold in memory) and differ only in how they show the report.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `heads` | tree heads: form, signatures, consistency |
+//! | `replay` | the entries, read once in order |
+//! | `claims` | the model card against what the entries give |
+//! | `requirements` | what the policy asks for |
+//! | `summary` | the verdict and the two lists in words |
+
+mod claims;
+mod heads;
+mod replay;
+mod requirements;
+mod summary;
+
+use std::borrow::Cow;
+
+use crate::commitment::DisclosedOpening;
+use crate::evidence::{Entries, Evidence, EvidenceError, Head, ProvenEntry};
+use crate::merkle::Hash;
+use crate::policy::TrustPolicy;
+use crate::proof::LogProof;
+use crate::report::{Bytes, Check, Outcome, Report};
+
+/// Verifies an evidence file, by a policy if the verifying person has one.
+///
+/// # Errors
+/// The bytes are not an evidence file. Everything that can be read gets a report.
+pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
+    let evidence = Evidence::parse(bytes)?;
+    let parts = Parts {
+        card: evidence.card.as_ref().map(|card| Cow::Borrowed(card.as_slice())),
+        keys: evidence.keys,
+        heads: evidence.heads,
+        anchors: evidence.anchors.len(),
+        openings: evidence.openings,
+    };
+    let entries = match &evidence.entries {
+        Entries::All(all) => {
+            EntryStream::All(Box::new(all.iter().map(|e| Ok(Cow::Borrowed(e.as_slice())))))
+        }
+        Entries::Some(some) => EntryStream::Some(some),
+    };
+    Ok(verify_parts(&parts, entries, policy))
+}
+
+/// Verifies a tlog-proof whose extra data is the entry, as `rlhf-audit prove` writes it.
+pub fn verify_proof(proof: &LogProof, policy: Option<&TrustPolicy>) -> Report {
+    let path = proof.path.iter().map(|hash| hash.to_vec().into()).collect();
+    let entry = proof.extra.clone().unwrap_or_default();
+    let parts = Parts {
+        heads: vec![Head { note: proof.checkpoint.clone(), proof: Vec::new() }],
+        ..Parts::default()
+    };
+    let entries = [ProvenEntry(proof.index, entry.into(), path)];
+    verify_parts(&parts, EntryStream::Some(&entries), policy)
+}
+
+/// What is verified, besides the entries.
+#[derive(Debug, Default)]
+pub struct Parts<'a> {
+    /// The model card.
+    pub card: Option<Cow<'a, [u8]>>,
+    /// The verifier keys that the producer says it signs with.
+    pub keys: Vec<String>,
+    /// Signed tree heads, oldest first.
+    pub heads: Vec<Head>,
+    /// How many anchors there are.
+    pub anchors: usize,
+    /// Opened private fields.
+    pub openings: Vec<DisclosedOpening>,
+}
+
+/// The entries, as they come.
+#[allow(missing_debug_implementations)]
+pub enum EntryStream<'a> {
+    /// All entries of the newest head, in order. An error ends them and is a failed check.
+    All(Box<dyn Iterator<Item = Result<Cow<'a, [u8]>, String>> + 'a>),
+    /// Some entries with their inclusion proofs.
+    Some(&'a [ProvenEntry]),
+}
+
+/// Verifies what need not be one file: a log folder, a log's URL.
+pub fn verify_parts(
+    parts: &Parts<'_>,
+    entries: EntryStream<'_>,
+    policy: Option<&TrustPolicy>,
+) -> Report {
+    let mut checks = Vec::new();
+    let heads = heads::check(parts, policy, &mut checks);
+    let card = claims::read(parts, &mut checks);
+    let replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
+    let card = claims::check(card, &heads, &replay, &mut checks);
+    let openings = replay.openings(&parts.openings, &mut checks);
+    requirements::check(parts, policy, &heads, &replay, &mut checks);
+    summary::report(parts, policy, heads, replay, card, openings, checks)
+}
+
+fn pass(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {
+    Check { name, title, result: Outcome::Pass, reason: reason.into(), stands_on: Vec::new() }
+}
+
+fn fail(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {
+    Check { result: Outcome::Fail, ..pass(name, title, reason) }
+}
+
+fn absent(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {
+    Check { result: Outcome::Absent, ..pass(name, title, reason) }
+}
+
+fn bytes(what: impl Into<String>, bytes: impl Into<String>) -> Bytes {
+    Bytes { what: what.into(), bytes: bytes.into() }
+}
+
+/// A list of 32-byte strings as hashes.
+fn hashes(list: &[serde_bytes::ByteBuf]) -> Option<Vec<Hash>> {
+    list.iter().map(|bytes| bytes.as_slice().try_into().ok()).collect()
+}
+
+/// `1 entry`, `2 entries`.
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}

@@ -1,0 +1,381 @@
+//! The entries, read once in order: they must rebuild the signed root, be well-formed events, and be
+//! numbered without a gap; on the way the card's claims are derived again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::heads::Heads;
+use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass};
+use crate::card::{AsOf, Card, CardBuilder};
+use crate::cbor;
+use crate::commitment::{self, DisclosedOpening};
+use crate::event::{Event, EventType, RunId};
+use crate::evidence::ProvenEntry;
+use crate::merkle::{self, Frontier, Hash, leaf_hash};
+use crate::report::{Check, OpeningReport, Outcome};
+use crate::time::MINUTE;
+
+const COMPLETE: &str = "All entries are here and give the signed root";
+const INCLUSION: &str = "The entries here are in the log";
+const FORM: &str = "Every entry is a well-formed event";
+const SEQUENCE: &str = "Every run's events are numbered without a gap";
+const TIME: &str = "Event times do not run backwards";
+const OPENINGS: &str = "Opened fields match what was committed";
+
+/// What reading the entries gave.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// Whether all entries of the newest head are there and rebuild its root.
+    pub complete: bool,
+    /// How many entries are there.
+    pub present: u64,
+    /// Derives the card; after the replay it stands at the newest head.
+    pub builder: CardBuilder,
+    /// The card that the entries before the card's own head give.
+    pub derived: Option<Card>,
+    /// The root over the entries before the card's own head.
+    pub root_at_card: Option<Hash>,
+    /// The entry that holds the card's digest.
+    pub card_entry: Option<u64>,
+    /// The runs, in order of appearance.
+    pub runs: Vec<RunState>,
+    /// Types that this version does not know.
+    pub unknown_types: BTreeMap<String, u64>,
+    frontier: Frontier,
+    run_positions: HashMap<RunId, usize>,
+    roots: BTreeMap<u64, Option<Hash>>,
+    opened: BTreeMap<u64, Option<Event>>,
+    card_digest: Option<Hash>,
+    bad_event: Option<String>,
+    bad_sequence: Option<String>,
+    backwards: Option<u64>,
+    latest_minute: u64,
+}
+
+/// What is known of a run.
+#[derive(Debug)]
+pub struct RunState {
+    pub id: RunId,
+    pub started: Option<u64>,
+    pub ended: Option<u64>,
+    pub events: u64,
+    next_seq: u64,
+}
+
+pub fn replay(
+    entries: EntryStream<'_>,
+    parts: &Parts<'_>,
+    heads: &Heads,
+    card: Option<&(Card, Hash)>,
+    checks: &mut Vec<Check>,
+) -> Replay {
+    let mut replay = Replay { card_digest: card.map(|(_, digest)| *digest), ..Replay::default() };
+    for head in &heads.list {
+        replay.roots.insert(head.checkpoint.size, None);
+    }
+    for opening in &parts.openings {
+        replay.opened.insert(opening.index, None);
+    }
+    let as_of = card.map(|(card, _)| card.as_of.clone());
+    if let Some(as_of) = &as_of {
+        replay.roots.insert(as_of.size, None);
+    }
+    match entries {
+        EntryStream::All(all) => replay.all(all, heads, as_of.as_ref(), checks),
+        EntryStream::Some(some) => replay.some(some, heads, as_of.as_ref(), checks),
+    }
+    replay.event_checks(checks);
+    replay
+}
+
+impl Replay {
+    fn all<'a>(
+        &mut self,
+        entries: impl Iterator<Item = Result<std::borrow::Cow<'a, [u8]>, String>>,
+        heads: &Heads,
+        as_of: Option<&AsOf>,
+        checks: &mut Vec<Check>,
+    ) {
+        let mut unreadable = None;
+        self.at_size(0, as_of);
+        for (index, entry) in (0u64..).zip(entries) {
+            match entry {
+                Ok(entry) => {
+                    self.frontier.push(leaf_hash(&entry));
+                    self.event(index, &entry);
+                    self.present += 1;
+                    self.at_size(index + 1, as_of);
+                }
+                Err(reason) => {
+                    unreadable = Some(reason);
+                    break;
+                }
+            }
+        }
+        let outcome = unreadable.map_or_else(|| self.compare_roots(heads), Err);
+        self.complete = outcome.is_ok();
+        let mut check = match outcome {
+            Ok(reason) => pass("entries.complete", COMPLETE, reason),
+            Err(reason) => fail("entries.complete", COMPLETE, reason),
+        };
+        check.stands_on.push(bytes("root over the entries", hex::encode(self.frontier.root())));
+        checks.push(check);
+    }
+
+    /// Notes what is wanted of the log when it had `size` entries.
+    fn at_size(&mut self, size: u64, as_of: Option<&AsOf>) {
+        if let Some(root) = self.roots.get_mut(&size) {
+            *root = Some(self.frontier.root());
+        }
+        if let Some(as_of) = as_of.filter(|as_of| as_of.size == size) {
+            self.derived = Some(self.builder.finish(as_of.clone()));
+            self.root_at_card = Some(self.frontier.root());
+        }
+    }
+
+    fn compare_roots(&self, heads: &Heads) -> Result<String, String> {
+        let newest = heads.newest().ok_or("there is no tree head to compare the entries with")?;
+        if self.present != newest.size {
+            return Err(format!(
+                "the newest tree head names {} entries and {} are here",
+                newest.size, self.present
+            ));
+        }
+        for head in heads.list.iter().map(|head| &head.checkpoint) {
+            if self.roots.get(&head.size) != Some(&Some(head.root)) {
+                return Err(format!(
+                    "the first {} give another root than the one signed, {}",
+                    count(head.size, "entry", "entries"),
+                    hex::encode(head.root)
+                ));
+            }
+        }
+        Ok(format!(
+            "{} give the root {}",
+            count(newest.size, "entry", "entries"),
+            hex::encode(newest.root)
+        ))
+    }
+
+    fn some(
+        &mut self,
+        entries: &[ProvenEntry],
+        heads: &Heads,
+        as_of: Option<&AsOf>,
+        checks: &mut Vec<Check>,
+    ) {
+        let mut wrong = None;
+        let mut derived = false;
+        let mut after = 0;
+        for ProvenEntry(index, entry, path) in entries {
+            if wrong.is_none() {
+                wrong = included(*index, entry, path, heads).err();
+            }
+            if *index < after && wrong.is_none() {
+                wrong = Some(format!("entry {index} is out of order or there twice"));
+            }
+            after = index.saturating_add(1);
+            if let Some(as_of) = as_of.filter(|as_of| !derived && *index >= as_of.size) {
+                self.derived = Some(self.builder.finish(as_of.clone()));
+                derived = true;
+            }
+            self.event(*index, entry);
+            self.present += 1;
+        }
+        if let Some(as_of) = as_of.filter(|_| !derived) {
+            self.derived = Some(self.builder.finish(as_of.clone()));
+        }
+        checks.push(match wrong {
+            Some(reason) => fail("entries.inclusion", INCLUSION, reason),
+            None if entries.is_empty() => {
+                absent("entries.inclusion", INCLUSION, "there are no entries in the file")
+            }
+            None => pass(
+                "entries.inclusion",
+                INCLUSION,
+                format!(
+                    "{} with a proof of inclusion in the newest tree head",
+                    count(self.present, "entry", "entries")
+                ),
+            ),
+        });
+        let size = heads.newest().map_or(0, |head| head.size);
+        checks.push(absent(
+            "entries.complete",
+            COMPLETE,
+            format!(
+                "{} of {size} entries are in the file, so counts and “none” cannot be redone",
+                self.present
+            ),
+        ));
+    }
+
+    fn event(&mut self, index: u64, entry: &[u8]) {
+        let event = match Event::decode(entry) {
+            Ok(event) => event,
+            Err(e) => {
+                self.bad_event.get_or_insert(format!("entry {index}: {e}"));
+                return;
+            }
+        };
+        self.builder.add(index, &event);
+        self.number(index, &event);
+        self.clock(index, &event);
+        if let EventType::Other(name) = &event.kind {
+            *self.unknown_types.entry(name.clone()).or_default() += 1;
+        }
+        if event.kind == EventType::Card {
+            let digest = event.get("sha256").and_then(cbor::as_array::<32>);
+            if digest.is_some() && digest == self.card_digest {
+                self.card_entry.get_or_insert(index);
+            }
+        }
+        if let Some(wanted) = self.opened.get_mut(&index) {
+            *wanted = Some(event);
+        }
+    }
+
+    /// A run begins with `run.start` as number 0, goes on without a gap, and ends with `run.end`.
+    fn number(&mut self, index: u64, event: &Event) {
+        let position = *self.run_positions.entry(event.run).or_insert_with(|| {
+            let id = event.run;
+            self.runs.push(RunState { id, started: None, ended: None, events: 0, next_seq: 0 });
+            self.runs.len() - 1
+        });
+        let run = &mut self.runs[position];
+        let problem = if event.seq != run.next_seq {
+            Some(format!("has number {} where {} was due", event.seq, run.next_seq))
+        } else if (event.kind == EventType::RunStart) != (event.seq == 0) {
+            Some("is a run.start out of place, or the run begins without one".into())
+        } else if run.ended.is_some() {
+            Some("comes after the run's end".into())
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            self.bad_sequence.get_or_insert(format!("entry {index} of run {} {problem}", run.id));
+        }
+        run.next_seq = event.seq.saturating_add(1);
+        run.events += 1;
+        match event.kind {
+            EventType::RunStart => run.started = Some(event.time),
+            EventType::RunEnd => run.ended = Some(event.time),
+            _ => {}
+        }
+    }
+
+    fn clock(&mut self, index: u64, event: &Event) {
+        let minute = event.time / MINUTE;
+        if minute < self.latest_minute {
+            self.backwards.get_or_insert(index);
+        }
+        self.latest_minute = self.latest_minute.max(minute);
+    }
+
+    fn event_checks(&mut self, checks: &mut Vec<Check>) {
+        let unknown: Vec<String> =
+            self.unknown_types.iter().map(|(name, n)| format!("{n} × {name}")).collect();
+        checks.push(match (&self.bad_event, unknown.is_empty()) {
+            (Some(reason), _) => fail("events.form", FORM, reason.clone()),
+            (None, true) => pass(
+                "events.form",
+                FORM,
+                format!("{} read", count(self.present, "event", "events")),
+            ),
+            (None, false) => pass(
+                "events.form",
+                FORM,
+                format!(
+                    "all read; of types that this version does not know: {}",
+                    unknown.join(", ")
+                ),
+            ),
+        });
+        checks.push(match &self.bad_sequence {
+            _ if !self.complete => absent("events.sequence", SEQUENCE, "not all entries are here"),
+            Some(reason) => fail("events.sequence", SEQUENCE, reason.clone()),
+            None => pass("events.sequence", SEQUENCE, count(self.runs.len() as u64, "run", "runs")),
+        });
+        checks.push(match self.backwards {
+            Some(index) => absent(
+                "events.time",
+                TIME,
+                format!("at entry {index} the producer's clock runs back by a minute or more"),
+            ),
+            None => pass(
+                "events.time",
+                TIME,
+                "they never go back by a minute or more; they are the producer's word",
+            ),
+        });
+    }
+
+    /// Checks the openings against the commitments of the entries they name.
+    pub fn openings(
+        &self,
+        openings: &[DisclosedOpening],
+        checks: &mut Vec<Check>,
+    ) -> Vec<OpeningReport> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut wrong = None;
+        let reports: Vec<OpeningReport> = openings
+            .iter()
+            .map(|opening| {
+                let opened = self.open(opening);
+                let twice = !seen.insert((opening.index, opening.field.as_str()));
+                let result = match (&opened, twice) {
+                    (Ok(_), false) => Outcome::Pass,
+                    _ => Outcome::Fail,
+                };
+                if result == Outcome::Fail {
+                    let why = opened.as_ref().err().copied().unwrap_or("it is there twice");
+                    let (index, field) = (opening.index, &opening.field);
+                    wrong.get_or_insert(format!("`{field}` of entry {index}: {why}"));
+                }
+                OpeningReport {
+                    entry: opening.index,
+                    field: opening.field.clone(),
+                    value: opened.unwrap_or_default(),
+                    result,
+                }
+            })
+            .collect();
+        if let Some(reason) = wrong {
+            checks.push(fail("openings", OPENINGS, reason));
+        } else if !openings.is_empty() {
+            let n = count(openings.len() as u64, "field", "fields");
+            checks.push(pass("openings", OPENINGS, format!("{n} opened by the producer")));
+        }
+        reports
+    }
+
+    fn open(&self, opening: &DisclosedOpening) -> Result<serde_json::Value, &'static str> {
+        let event = self.opened.get(&opening.index).and_then(Option::as_ref);
+        let event = event.ok_or("the entry is not in the file")?;
+        let committed = event.get(&opening.field).and_then(cbor::as_array::<32>);
+        let committed = committed.ok_or("the entry has no such commitment")?;
+        let blind =
+            opening.r.as_slice().try_into().map_err(|_| "its blinding value is not 32 bytes")?;
+        let content =
+            cbor::decode(&opening.content).map_err(|_| "its content is not deterministic CBOR")?;
+        let given =
+            commitment::commit(&event.run, event.seq, &opening.field, blind, &opening.content);
+        if given == committed {
+            Ok(cbor::to_json(&content))
+        } else {
+            Err("it does not match the commitment")
+        }
+    }
+}
+
+fn included(
+    index: u64,
+    entry: &[u8],
+    path: &[serde_bytes::ByteBuf],
+    heads: &Heads,
+) -> Result<(), String> {
+    let newest = heads.newest().ok_or("there is no tree head to prove inclusion in")?;
+    let path = hashes(path)
+        .ok_or(format!("the proof of entry {index} holds a hash that is not 32 bytes"))?;
+    merkle::verify_inclusion(entry, index, newest.size, &newest.root, &path)
+        .map_err(|e| format!("entry {index}: {e}"))
+}

@@ -1,0 +1,129 @@
+//! What the policy asks for. What it requires and the file lacks is a failure.
+
+use super::heads::Heads;
+use super::replay::Replay;
+use super::{Parts, absent, bytes, count, fail, pass};
+use crate::policy::TrustPolicy;
+use crate::report::Check;
+use crate::time::to_rfc3339;
+
+const SIGNER: &str = "Signed by a key you chose";
+const WITNESSES: &str = "Cosigned by witnesses";
+const ANCHORS: &str = "Published in a public transparency log";
+
+pub fn check(
+    parts: &Parts<'_>,
+    policy: Option<&TrustPolicy>,
+    heads: &Heads,
+    replay: &Replay,
+    checks: &mut Vec<Check>,
+) {
+    let Some(policy) = policy else {
+        checks.push(absent("policy.signer", SIGNER, "you have chosen no key"));
+        checks.push(absent("policy.witnesses", WITNESSES, "you have chosen no witnesses"));
+        checks.push(anchors(parts, 0));
+        return;
+    };
+    let required = &policy.requirements;
+    checks.push(signer(policy, heads));
+    checks.push(witnesses(policy, heads));
+    checks.push(anchors(parts, required.anchors));
+    if required.complete {
+        const TITLE: &str = "Your policy asks for all entries";
+        checks.push(if replay.complete {
+            pass("policy.complete", TITLE, "they are here and give the signed root")
+        } else {
+            fail("policy.complete", TITLE, "they are not all here")
+        });
+    }
+    if required.hybrid {
+        const TITLE: &str = "Your policy asks for a second, post-quantum signature";
+        checks.push(fail(
+            "policy.hybrid",
+            TITLE,
+            "no tree head here carries one that this version can verify",
+        ));
+    }
+    if let Some(days) = required.max_age_days {
+        const TITLE: &str = "Your policy limits the age of the newest independent date";
+        let reason = format!(
+            "at most {} are allowed, and no date is independently shown here",
+            count(days, "day", "days")
+        );
+        checks.push(fail("policy.max_age_days", TITLE, reason));
+    }
+}
+
+fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
+    if let Some(key) = heads.chosen_signers.first() {
+        let mut check =
+            pass("policy.signer", SIGNER, format!("every tree head is signed by {}", key.name()));
+        check.stands_on.push(bytes("verifier key", key.to_string()));
+        return check;
+    }
+    let same_name = policy.tlog.logs.iter().find(|key| Some(key.name()) == heads.origin());
+    match same_name {
+        // Somebody signs under the very name for which the person chose another key.
+        Some(key) => fail(
+            "policy.signer",
+            SIGNER,
+            format!(
+                "this names itself {} but the key you chose for that name ({}) did not sign it",
+                key.name(),
+                key.id_hex()
+            ),
+        ),
+        None => absent("policy.signer", SIGNER, "the keys you chose are of other logs"),
+    }
+}
+
+fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
+    let names: Vec<String> = heads
+        .cosigners
+        .iter()
+        .map(|(name, cosigned)| {
+            format!("{name} at {}", to_rfc3339(cosigned.at.saturating_mul(1_000_000)))
+        })
+        .collect();
+    if policy.tlog.wants_witnesses() {
+        return if policy.tlog.quorum_met(&heads.cosigners) {
+            pass(
+                "policy.witnesses",
+                WITNESSES,
+                format!("your quorum is met by {}", names.join(", ")),
+            )
+        } else {
+            let reason = format!(
+                "your policy's quorum is not met by {}",
+                count(names.len() as u64, "witness", "witnesses")
+            );
+            fail("policy.witnesses", WITNESSES, reason)
+        };
+    }
+    if policy.requirements.witnesses {
+        return fail(
+            "policy.witnesses",
+            WITNESSES,
+            "your policy requires witnesses, and its `quorum` line names none",
+        );
+    }
+    absent("policy.witnesses", WITNESSES, "your policy names no witnesses")
+}
+
+fn anchors(parts: &Parts<'_>, required: u64) -> Check {
+    let here = match parts.anchors as u64 {
+        0 => "there is no public anchor in the file".to_owned(),
+        n => format!(
+            "{} in the file, which this version cannot check",
+            count(n, "anchor", "anchors")
+        ),
+    };
+    if required > 0 {
+        return fail(
+            "anchors",
+            ANCHORS,
+            format!("your policy requires {}, and {here}", count(required, "anchor", "anchors")),
+        );
+    }
+    absent("anchors", ANCHORS, here)
+}

@@ -1,0 +1,299 @@
+//! The verdict, and in words what is established and what is not.
+
+use super::Parts;
+use super::claims::CheckedCard;
+use super::count;
+use super::heads::Heads;
+use super::replay::Replay;
+use crate::card::ClaimKind;
+use crate::note::VerifierKey;
+use crate::policy::TrustPolicy;
+use crate::report::{
+    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, Key, NOT_PROVEN, OpeningReport,
+    Outcome, Report, RunReport, Verdict,
+};
+use crate::time::to_rfc3339;
+
+pub fn report(
+    parts: &Parts<'_>,
+    policy: Option<&TrustPolicy>,
+    heads: Heads,
+    replay: Replay,
+    card: Option<CheckedCard>,
+    openings: Vec<OpeningReport>,
+    checks: Vec<Check>,
+) -> Report {
+    let verdict = verdict(&heads, &checks);
+    let newest = heads.newest();
+    let said = Sentences {
+        parts,
+        policy,
+        heads: &heads,
+        replay: &replay,
+        card: card.as_ref(),
+        checks: &checks,
+    };
+    let (established, not_established) = (said.established(), said.not_established());
+    Report {
+        v: 1,
+        verdict,
+        verdict_text: verdict.text(None),
+        meets_policy: policy.map(|_| verdict >= Verdict::Signed),
+        key_source: key_source(policy, &heads),
+        keys: keys(policy, &heads),
+        publication: None,
+        origin: heads.origin().map(str::to_owned),
+        size: newest.map_or(0, |head| head.size),
+        root: newest.map(|head| hex::encode(head.root)).unwrap_or_default(),
+        established,
+        not_established,
+        not_proven: NOT_PROVEN,
+        claim_counts: claim_counts(card.as_ref()),
+        heads: heads.list.iter().map(head_report).collect(),
+        runs: replay.runs.iter().map(run_report).collect(),
+        openings,
+        entries: EntriesReport {
+            present: replay.present,
+            of: newest.map_or(0, |head| head.size),
+            complete: replay.complete,
+            types: replay.builder.types(),
+        },
+        card: card.map(|card| card.report),
+        checks,
+    }
+}
+
+fn verdict(heads: &Heads, checks: &[Check]) -> Verdict {
+    if !heads.readable || checks.iter().any(|check| check.result == Outcome::Fail) {
+        Verdict::Failed
+    } else if heads.chosen_signers.is_empty() {
+        Verdict::SelfConsistent
+    } else {
+        Verdict::Signed
+    }
+}
+
+fn key_source(policy: Option<&TrustPolicy>, heads: &Heads) -> String {
+    let Some(policy) = policy else {
+        return "No keys chosen: the file names its own key, and anyone can make one.".into();
+    };
+    let used =
+        if heads.chosen_signers.is_empty() { &policy.tlog.logs } else { &heads.chosen_signers };
+    let fingerprints: Vec<String> = used.iter().map(VerifierKey::fingerprint_hex).collect();
+    let chosen_on = if policy.chosen_on.is_empty() { "an unknown day" } else { &policy.chosen_on };
+    let mut text = format!(
+        "Keys: from {}, chosen by you on {chosen_on}, fingerprint {}. We cannot know whose key this is; \
+         compare it by another channel.",
+        policy.label,
+        if fingerprints.is_empty() { "none".to_owned() } else { fingerprints.join(", ") },
+    );
+    if !policy.source.is_empty() {
+        text.push_str(&format!(" Source, in your words: {}", policy.source));
+    }
+    text
+}
+
+fn keys(policy: Option<&TrustPolicy>, heads: &Heads) -> Vec<Key> {
+    let chosen = policy.map(|policy| policy.tlog.logs.as_slice()).unwrap_or_default();
+    let others = heads.signers.iter().filter(|key| !chosen.contains(key));
+    chosen
+        .iter()
+        .chain(others)
+        .map(|key| Key {
+            name: key.name().to_owned(),
+            key_id: key.id_hex(),
+            algorithm: key.kind().algorithm(),
+            fingerprint: key.fingerprint_hex(),
+            chosen: chosen.contains(key),
+            signed: heads.signers.contains(key),
+        })
+        .collect()
+}
+
+fn head_report(head: &super::heads::SignedHead) -> HeadReport {
+    HeadReport {
+        size: head.checkpoint.size,
+        root: hex::encode(head.checkpoint.root),
+        signed_by: head.signed_by.iter().map(|key| key.name().to_owned()).collect(),
+    }
+}
+
+fn run_report(run: &super::replay::RunState) -> RunReport {
+    RunReport {
+        run: run.id.to_string(),
+        started: run.started.map(to_rfc3339),
+        ended: run.ended.map(to_rfc3339),
+        events: run.events,
+    }
+}
+
+/// Claims of each kind, those left out that this file does not establish.
+fn claim_counts(card: Option<&CheckedCard>) -> ClaimCounts {
+    let mut counts = ClaimCounts::default();
+    for claim in card.iter().flat_map(|card| &card.report.claims) {
+        match (claim.status, claim.kind) {
+            (ClaimStatus::NotEstablished | ClaimStatus::Failed, _) => {}
+            (_, ClaimKind::Recomputed) => counts.recomputed += 1,
+            (_, ClaimKind::Committed) => counts.committed += 1,
+            (_, ClaimKind::Asserted) => counts.asserted += 1,
+        }
+    }
+    counts
+}
+
+struct Sentences<'a> {
+    parts: &'a Parts<'a>,
+    policy: Option<&'a TrustPolicy>,
+    heads: &'a Heads,
+    replay: &'a Replay,
+    card: Option<&'a CheckedCard>,
+    checks: &'a [Check],
+}
+
+impl Sentences<'_> {
+    fn passed(&self, name: &str) -> bool {
+        self.checks.iter().any(|check| check.name == name && check.result == Outcome::Pass)
+    }
+
+    fn established(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        let size = self.heads.newest().map_or(0, |head| head.size);
+        if self.passed("policy.signer") {
+            list.push("Every tree head in this file was signed by the key you chose.".to_owned());
+        }
+        if self.passed("entries.complete") {
+            list.push(format!("All {} that the newest tree head commits to are in this file, in this order, unchanged.", count(size, "entry", "entries")));
+        }
+        if self.passed("entries.inclusion") {
+            list.push(format!(
+                "{} of {size} entries are in this file, each shown to be in the log, unchanged.",
+                self.replay.present
+            ));
+        }
+        if self.passed("heads.consistency") && self.passed("heads.signature") {
+            list.push("No gap or conflict among the heads in this file.".to_owned());
+        }
+        if self.passed("events.sequence") {
+            list.push(
+                "Within every run, no event is missing between its start and its last event here."
+                    .to_owned(),
+            );
+        }
+        if self.passed("card.logged") {
+            list.push("The producer committed to this model card in the log.".to_owned());
+        }
+        if self.passed("card.claims") {
+            let counts = claim_counts(self.card);
+            list.push(format!(
+                "{} of the card: this arithmetic was redone on values the producer logged. It does not show that those values are true.",
+                count(counts.recomputed, "recomputed number", "recomputed numbers"),
+            ));
+        }
+        if self.passed("openings") {
+            list.push(format!(
+                "{} opened by the producer: what they say is what was committed to.",
+                count(self.parts.openings.len() as u64, "private field", "private fields")
+            ));
+        }
+        if self.passed("policy.witnesses") {
+            list.push("The witnesses your policy asks for saw the newest tree head.".to_owned());
+        }
+        list
+    }
+
+    fn not_established(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        if self.heads.chosen_signers.is_empty() {
+            list.push(match self.policy {
+                None => "Who signed this: you have chosen no key, and the file's own key proves nothing about its owner.".to_owned(),
+                Some(_) => "Who signed this: none of the keys you chose did.".to_owned(),
+            });
+        }
+        list.push(
+            "When: there is no independent date in this file; event times are the producer's word."
+                .to_owned(),
+        );
+        list.push("Other or later heads and runs are not excluded.".to_owned());
+        if !self.passed("policy.witnesses") {
+            list.push(
+                "That others saw the same log: no witness's cosignature was checked.".to_owned(),
+            );
+        }
+        if !self.replay.complete {
+            list.push("Counts, averages and “none”: not all entries of the log are shown to be in this file.".to_owned());
+        }
+        self.about_the_card(&mut list);
+        self.about_private_fields(&mut list);
+        if self
+            .checks
+            .iter()
+            .any(|check| check.name == "events.time" && check.result == Outcome::Absent)
+        {
+            list.push(
+                "The order of events in time: the producer's clock runs backwards in places."
+                    .to_owned(),
+            );
+        }
+        if !self.replay.unknown_types.is_empty() {
+            let n = self.replay.unknown_types.values().sum();
+            list.push(format!(
+                "What {} of types unknown to this version mean.",
+                count(n, "event", "events")
+            ));
+        }
+        list
+    }
+
+    fn about_the_card(&self, list: &mut Vec<String>) {
+        let Some(card) = self.card else {
+            if self.parts.card.is_none() {
+                list.push(
+                    "Any claim about the model: there is no model card in this file.".to_owned(),
+                );
+            }
+            return;
+        };
+        let unsigned =
+            |check: &&Check| check.name == "card.head" && check.result == Outcome::Absent;
+        if let Some(check) = self.checks.iter().find(unsigned) {
+            list.push(format!(
+                "That the producer signed the head the card speaks of: {}.",
+                check.reason
+            ));
+        }
+        let open =
+            card.report.claims.iter().filter(|c| c.status == ClaimStatus::NotEstablished).count();
+        if open > 0 {
+            list.push(format!(
+                "{} of the card, marked “not established” below.",
+                count(open as u64, "claim", "claims")
+            ));
+        }
+        if !card.left_out.is_empty() {
+            list.push(format!(
+                "The card leaves out what the log gives: {}.",
+                card.left_out.join(", ")
+            ));
+        }
+        let later =
+            self.heads.newest().map_or(0, |head| head.size).saturating_sub(card.report.as_of.size);
+        // One later entry is the card's own event.
+        if later > 1 {
+            list.push(format!(
+                "{} came after the head the card speaks of, and the card does not cover them.",
+                count(later - 1, "further entry", "further entries")
+            ));
+        }
+    }
+
+    fn about_private_fields(&self, list: &mut Vec<String>) {
+        let committed = self.replay.builder.commitments();
+        let opened = self.parts.openings.len() as u64;
+        if committed > opened {
+            list.push(format!(
+                "What {} say: prompts, responses, votes and ratings are committed to and not shown ({opened} of {committed} opened).",
+                count(committed - opened, "private field", "private fields"),
+            ));
+        }
+    }
+}
