@@ -124,7 +124,7 @@ export function load(source?: WasmSource): Promise<void>;
  *
  * @throws {UnreadableEvidence} when the bytes are no evidence file.
  */
-export function verify(bytes: Uint8Array, policy?: Policy | null, options?: { now?: Date }): Promise<Report>;
+export function verify(bytes: Uint8Array, policy?: Policy | null): Promise<Report>;
 
 /** The keys in the text of a C2SP tlog-policy, so that a person can compare them. Throws when it is none. */
 export function describeKeys(policy: string): Promise<DescribedKey[]>;

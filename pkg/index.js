@@ -35,11 +35,10 @@ export function load(source) {
 }
 
 /** @type {typeof Api.verify} */
-export async function verify(bytes, policy = null, { now = new Date() } = {}) {
+export async function verify(bytes, policy = null) {
   await load();
   const chosen = policy === null ? undefined : JSON.stringify(policy);
-  const report = call(UnreadableEvidence, () => wasmVerify(bytes, chosen, now.getTime() * 1000));
-  return JSON.parse(report);
+  return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen)));
 }
 
 /** @type {typeof Api.describeKeys} */
