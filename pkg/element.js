@@ -32,7 +32,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   /** @type {Report | null} */ #report = null;
   #task = 0;
 
-  #panel = new PolicyPanel(() => this.#keysChanged());
+  #panel = new PolicyPanel((asked) => this.#keysChanged(asked));
   #dialog = new EntryDialog();
   #live = make("p", { class: "unseen", role: "status" });
   #start = make("section", { class: "start screen-only", "aria-label": "Choose an evidence file" });
@@ -165,8 +165,9 @@ export class RlhfAuditVerifier extends HTMLElement {
     }
   }
 
-  #keysChanged() {
-    if (this.#evidence) this.#check(this.#evidence, true);
+  /** @param {boolean} asked */
+  #keysChanged(asked) {
+    if (this.#evidence) this.#check(this.#evidence, asked);
   }
 
   /** Starts something new: whatever still runs has lost. */
@@ -196,11 +197,12 @@ export class RlhfAuditVerifier extends HTMLElement {
       const report = await verify(evidence.bytes, this.#panel.policy);
       if (task === this.#task) this.#showReport(report, asked);
     } catch (error) {
-      const fault = await this.#policyAtFault(evidence);
+      const refused = error instanceof UnreadableEvidence;
+      const policyRefused = refused && (await this.#readableWithoutPolicy(evidence));
       if (task !== this.#task) return;
-      if (fault) {
-        this.#showProblem("Your policy could not be used", sentence(error), asked, error);
-      } else if (error instanceof UnreadableEvidence) {
+      if (policyRefused) {
+        this.#showProblem("Your policy could not be used", error.message, asked, error);
+      } else if (refused) {
         this.#showProblem("This file could not be read as evidence", error.message, asked, error);
       } else {
         console.error(error);
@@ -209,8 +211,8 @@ export class RlhfAuditVerifier extends HTMLElement {
     }
   }
 
-  /** Whether a file that was refused is readable without the chosen policy. @param {Evidence} evidence */
-  async #policyAtFault({ bytes }) {
+  /** Whether it was the policy that was refused, and not the file. @param {Evidence} evidence */
+  async #readableWithoutPolicy({ bytes }) {
     if (this.#panel.policy === null) return false;
     return verify(bytes, null).then(() => true, () => false);
   }
@@ -232,7 +234,7 @@ export class RlhfAuditVerifier extends HTMLElement {
       checksView(report),
       cardView(report.card, showEntry),
       logView(report, showEntry),
-      make("p", { class: "print-only" }, `Printed on ${new Date().toISOString().slice(0, 10)}. ${PRINTED}`),
+      make("p", { class: "print-only" }, `Verified on ${new Date().toISOString().slice(0, 10)}, by this device’s clock. ${PRINTED}`),
     );
     this.#announce(title, report.verdict_text, asked);
     this.#tell(report.verdict === "failed" ? "failed" : "verified", report);

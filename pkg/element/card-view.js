@@ -127,8 +127,10 @@ function evidenceWords(one, showEntry) {
     make("button", { type: "button", class: "small", click: () => showEntry(index) }, `Entry ${count(index)}`);
   if ("entry" in one) return [button(one.entry)];
   if ("entries" in one) {
-    const [first, last] = one.entries;
-    return first === last ? [button(first)] : [button(first), " to ", button(last)];
+    // From the first up to the second, which is not among them any more.
+    const [first, end] = one.entries;
+    if (end <= first) return ["no entry"];
+    return end - first === 1 ? [button(first)] : [button(first), " to ", button(end - 1)];
   }
   return ["SHA-256 ", hash(one.sha256)];
 }

@@ -14,7 +14,7 @@ import { ABOUT_KEYS, CANNOT_KNOW, KEPT, NOT_KEPT, NO_KEYS, PROPOSED } from "./wo
 
 export class PolicyPanel {
   /** @type {HTMLElement} */ node;
-  /** @type {() => void} */ #onChange;
+  /** @type {(asked: boolean) => void} */ #onChange;
   #kept = loadPolicies();
   #list = make("div", null);
   #proposed = make("div", { class: "proposal", hidden: true });
@@ -22,7 +22,10 @@ export class PolicyPanel {
   #adding = make("details", { class: "adding" });
   #proposing = 0;
 
-  /** @param {() => void} onChange the person chose other keys */
+  /**
+   * @param {(asked: boolean) => void} onChange other keys count now; `asked`: the person pressed
+   *   a button for it, and is not merely moving through the choices
+   */
   constructor(onChange) {
     this.#onChange = onChange;
     this.#form = new KeyForm({ onUse: (policy) => this.#use(policy), use: "Use these keys" });
@@ -95,7 +98,7 @@ export class PolicyPanel {
     this.#kept.policies[index] = policy;
     this.#kept.inUse = index;
     this.#adding.open = false;
-    this.#changed();
+    this.#changed(true);
   }
 
   /** @param {number} index */
@@ -104,16 +107,22 @@ export class PolicyPanel {
     policies.splice(index, 1);
     const wasUsed = inUse === index;
     if (inUse !== null && inUse >= index) this.#kept.inUse = wasUsed ? null : inUse - 1;
-    savePolicies(this.#kept);
-    this.#showList();
-    if (wasUsed) this.#onChange();
-    else this.#list.querySelector("input")?.focus();
+    if (wasUsed) this.#changed(true);
+    else this.#keep();
   }
 
-  #changed() {
+  /** @param {boolean} asked */
+  #changed(asked) {
+    this.#keep();
+    this.#onChange(asked);
+  }
+
+  /** Stores and shows the keys; the focus stays at the choice, whose list is made anew. */
+  #keep() {
     savePolicies(this.#kept);
     this.#showList();
-    this.#onChange();
+    const choice = this.#list.querySelector("input:checked") ?? this.#adding.querySelector("summary");
+    if (choice instanceof HTMLElement) choice.focus();
   }
 
   /** @param {ProposedPolicy} policy */
@@ -131,7 +140,7 @@ export class PolicyPanel {
     }
     const choose = (/** @type {number | null} */ index) => () => {
       this.#kept.inUse = index;
-      this.#changed();
+      this.#changed(false);
     };
     put(
       this.#list,

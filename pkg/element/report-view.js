@@ -4,7 +4,7 @@ import { details, icon, make } from "./make.js";
 import { count, fileText, fileValue, fillList, fingerprint, hash, moment } from "./values.js";
 import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, KIND_MEANING, RESULT_WORD, VERDICT_MEANING } from "./words.js";
 
-/** @import { Check, ClaimKind, Report, Verdict } from "../index.js" */
+/** @import { Check, ClaimKind, ClaimStatus, Report, Verdict } from "../index.js" */
 
 /** @type {Record<Verdict, "fail" | "question" | "key" | "seal">} */
 const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed": "key", "public": "seal" };
@@ -60,9 +60,12 @@ function claimKinds(report) {
       "ul",
       null,
       ...kinds.map((kind) => {
-        const open = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === "not_established").length ?? 0;
-        const bad = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === "failed").length ?? 0;
-        const notes = [bad > 0 ? `${count(bad)} failed` : "", open > 0 ? `${count(open)} not established here` : ""].filter(Boolean);
+        // The counts leave out what failed and what this file does not establish.
+        const more = (/** @type {ClaimStatus} */ status, /** @type {string} */ word) => {
+          const n = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === status).length ?? 0;
+          return n > 0 ? `${count(n)} more ${word}` : "";
+        };
+        const notes = [more("failed", "failed"), more("not_established", "not established here")].filter(Boolean);
         return make(
           "li",
           null,

@@ -242,9 +242,14 @@ dialog .content:focus-visible { outline-offset: -3px; }
   td button { display: inline; min-height: 0; border: 0; padding: 0; background: none; font-weight: 400; }
   td button.small { min-height: 0; padding: 0; font-size: inherit; }
 
-  .verifier, .slot { gap: 1.5rem; }
+  /* Blocks, because grids that run over several pages come out with their rows overlapping. */
+  .verifier, .slot, .panel, .checks, .sentences { display: block; }
+  .verifier > * + *, .slot > * + * { margin-top: 1.5rem; }
+  .panel > * + * { margin-top: 0.625rem; }
+  .sentences > * + * { margin-top: 0.5rem; }
+  .unseen { display: none; }
   .panel { border: 0; border-top: 1px solid var(--edge); border-radius: 0; padding: 0.75rem 0 0; }
-  .panel, .body { gap: 0.625rem; }
+  .body { gap: 0.625rem; }
   .panel p, .sentences li, .body p { max-width: none; }
   .band { background: none; color: var(--text); border-bottom: 2px solid var(--band); padding: 1rem 1.5rem; }
   .verdict { border-width: 3px; }
