@@ -15,7 +15,7 @@ import { looksLikePolicy } from "./element/policy-files.js";
 import { PolicyPanel } from "./element/policy-panel.js";
 import { checksView, establishedView, logView, verdictView } from "./element/report-view.js";
 import { STYLE } from "./element/style.js";
-import { byteSize, hash } from "./element/values.js";
+import { byteSize, capital, hash } from "./element/values.js";
 import { PRINTED, VERIFIER_FAULT } from "./element/words.js";
 
 /** @import { Report } from "./index.js" */
@@ -255,7 +255,7 @@ export class RlhfAuditVerifier extends HTMLElement {
         "section",
         { class: "verdict unreadable", "aria-labelledby": "verdict-title" },
         make("div", { class: "band" }, icon("fail"), make("div", null, make("p", { class: "kicker" }, "No verdict", this.fileName && " on ", this.fileName && make("bdi", null, this.fileName)), title)),
-        make("div", { class: "body" }, make("p", null, why)),
+        make("div", { class: "body" }, make("p", null, capital(why))),
       ),
     );
     this.#announce(title, `${what}. ${why}`, asked);

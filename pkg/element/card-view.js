@@ -1,7 +1,7 @@
 // The model card, as a table: each claim with its kind, its status and its evidence.
 
 import { details, icon, make } from "./make.js";
-import { count, fileText, fileValue, fillList, hash } from "./values.js";
+import { capital, count, fileText, fileValue, fillList, hash } from "./values.js";
 import { ABOUT_CARD, KIND_MEANING, STATUS_WORD } from "./words.js";
 
 /** @import { Claim, ClaimEvidence, Report } from "../index.js" */
@@ -83,7 +83,7 @@ function claimRow(claim, showEntry) {
     cell(
       "Status",
       make("p", { class: `status ${claim.status}` }, icon(STATUS_ICON[claim.status] ?? "absent"), STATUS_WORD[claim.status] ?? claim.status),
-      claim.reason ? make("p", { class: "reason" }, fileText(claim.reason)) : null,
+      claim.reason ? make("p", { class: "reason" }, fileText(capital(claim.reason))) : null,
     ),
     cell("Evidence", evidenceList(claim.evidence, showEntry)),
   );

@@ -4,7 +4,7 @@
 import { describeKeys } from "../index.js";
 import { icon, make, put } from "./make.js";
 import { policyFromFiles, policyFromText, requirementWords } from "./policy-files.js";
-import { fileText, fingerprint } from "./values.js";
+import { capital, fileText, fingerprint } from "./values.js";
 import { CANNOT_KNOW } from "./words.js";
 
 /** @import { DescribedKey, Policy } from "../index.js" */
@@ -129,7 +129,7 @@ export class KeyForm {
     } catch (error) {
       if (reading !== this.#reading) return;
       this.#clear();
-      showError(this.#keysError, this.#text, sentence(error));
+      showError(this.#keysError, this.#text, capital(sentence(error)));
     }
   }
 

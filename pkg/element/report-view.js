@@ -1,8 +1,8 @@
 // The report in words: verdict first, then what is and is not established, then the reasons.
 
 import { details, icon, make } from "./make.js";
-import { count, fileText, fileValue, fillList, fingerprint, hash, moment } from "./values.js";
-import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, KIND_MEANING, RESULT_WORD, VERDICT_MEANING } from "./words.js";
+import { capital, count, fileText, fileValue, fillList, fingerprint, hash, moment } from "./values.js";
+import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, EVEN_SO, KIND_MEANING, RESULT_WORD, VERDICT_MEANING } from "./words.js";
 
 /** @import { Check, ClaimKind, ClaimStatus, Report, Verdict } from "../index.js" */
 
@@ -28,10 +28,10 @@ export function verdictView(report, fileName, title, addKeys) {
       report.verdict === "self-consistent" && report.meets_policy === null
         ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
         : null,
-      report.publication ? make("p", null, `Publication: ${report.publication}`) : null,
+      report.publication ? make("p", null, capital(report.publication)) : null,
       report.meets_policy === null
         ? null
-        : make("p", null, report.meets_policy ? "What your policy requires is met." : "What your policy requires is not met."),
+        : make("p", null, report.meets_policy ? "Your policy is met." : "Your policy is not met."),
       failed.length > 0 ? failedList(failed) : null,
       make("p", { class: "not-proven" }, report.not_proven),
       claimKinds(report),
@@ -44,7 +44,7 @@ export function verdictView(report, fileName, title, addKeys) {
 function failedList(failed) {
   const list = make("ul", { class: "failed-checks" });
   const more = fillList(list, failed, (check) =>
-    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(check.reason)))),
+    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))))),
   );
   return make("div", null, make("h3", null, failed.length === 1 ? "This check failed" : `These ${count(failed.length)} checks failed`), list, more);
 }
@@ -84,8 +84,8 @@ export function establishedView(report) {
   return make(
     "div",
     { class: "two-lists" },
-    sentenceList("Established", "established", "pass", report.established),
-    sentenceList("Not established", "not-established", "absent", report.not_established),
+    sentenceList("Established", "established", "pass", report.established, report.verdict === "failed" ? EVEN_SO : null),
+    sentenceList("Not established", "not-established", "absent", report.not_established, null),
   );
 }
 
@@ -94,14 +94,16 @@ export function establishedView(report) {
  * @param {string} id
  * @param {"pass" | "absent"} sign
  * @param {string[]} sentences
+ * @param {string | null} caution
  */
-function sentenceList(title, id, sign, sentences) {
+function sentenceList(title, id, sign, sentences, caution) {
   const list = make("ul", { class: "sentences" });
   const more = fillList(list, sentences, (one) => make("li", null, icon(sign), fileText(one)));
   return make(
     "section",
     { class: "panel", "aria-labelledby": id },
     make("h2", { id }, title),
+    caution && sentences.length > 0 ? make("p", { class: "caution" }, caution) : null,
     sentences.length > 0 ? list : make("p", null, "Nothing."),
     more,
   );
@@ -134,7 +136,7 @@ function checkItem(check) {
       "div",
       null,
       make("h3", null, check.title),
-      make("p", null, fileText(check.reason)),
+      make("p", null, fileText(capital(check.reason))),
       make("p", { class: "quiet" }, make("code", null, check.name)),
       bytes.length === 0
         ? null

@@ -169,6 +169,7 @@ tbody th { font-weight: 600; }
 .reason, .references { font-size: 0.9375rem; font-weight: 400; color: var(--quiet); }
 .references { margin-top: 0.25rem; }
 .pairs, .evidence { display: grid; gap: 0.25rem; }
+.evidence button { margin-bottom: 0.25rem; }
 .kind { display: inline-block; padding: 0 0.5rem; border: 1px solid var(--edge); border-radius: 999px; font-size: 0.9375rem; }
 .kind.recomputed { border-style: solid; }
 .kind.committed { border-style: dashed; }

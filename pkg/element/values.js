@@ -44,6 +44,11 @@ export function fingerprint(text) {
   return make("code", { class: "fingerprint" }, groups.join(" "));
 }
 
+/** With a capital letter where it begins with a plain word, and not with a name. @param {string} text */
+export function capital(text) {
+  return /^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+}
+
 const LONG = 300;
 const TOO_LONG_FOR_PAPER = 6000;
 

@@ -40,6 +40,9 @@ export const STATUS_WORD = {
 /** @type {Record<"pass" | "fail" | "absent", string>} */
 export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
 
+/** Above what is established, when the verdict is failed. */
+export const EVEN_SO = "These checks passed, but others failed: do not rely on this file.";
+
 // Explanations, each behind one click.
 
 export const ABOUT_CHECKS =
