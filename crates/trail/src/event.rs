@@ -121,6 +121,24 @@ event_types! {
 }
 
 impl EventType {
+    /// Whether events of this type may still follow a run's `run.end`: what is done about a run,
+    /// not in it.
+    pub fn may_follow_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Card
+                | Self::Report
+                | Self::Evaluation
+                | Self::AuditorGrant
+                | Self::AuditorRevoke
+                | Self::AuditorAccess
+                | Self::Erasure
+                | Self::Incident
+                | Self::HeadPublished
+                | Self::Other(_)
+        )
+    }
+
     /// Whether this version gives the type a meaning.
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))

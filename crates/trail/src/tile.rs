@@ -2,13 +2,13 @@
 //! as static files.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::merkle::{Hash, NodeReader, fold_right, node_hash};
+use crate::merkle::{Hash, NodeReader, fold_right, leaf_hash, node_hash};
 
 /// Hashes in a full tile, and entries in a full bundle.
 pub const WIDTH: u64 = 256;
@@ -256,11 +256,78 @@ pub fn split_bundle(bundle: &[u8], width: u16) -> Option<Vec<&[u8]>> {
     (rest.is_empty() && entries.len() == usize::from(width)).then_some(entries)
 }
 
+/// The entries of a log, read bundle by bundle and compared with the tree tiles on the way: every
+/// full tile as it fills, the partial ones after the last entry. An error ends the iteration.
+#[derive(Debug)]
+pub struct CheckedEntries<'a, S: TileSource> {
+    source: &'a S,
+    size: u64,
+    builder: TileBuilder,
+    bundle: VecDeque<Vec<u8>>,
+    finished: bool,
+}
+
+impl<'a, S: TileSource> CheckedEntries<'a, S>
+where
+    S::Error: fmt::Display,
+{
+    /// The `size` entries at `source`.
+    pub fn new(source: &'a S, size: u64) -> Self {
+        let (builder, bundle) = (TileBuilder::default(), VecDeque::new());
+        Self { source, size, builder, bundle, finished: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Vec<u8>>, String> {
+        if self.builder.size() == self.size {
+            let partial: Vec<_> =
+                self.builder.partial().map(|(id, hashes)| (id, hashes.concat())).collect();
+            partial.into_iter().try_for_each(|(id, expected)| self.compare(id, &expected))?;
+            return Ok(None);
+        }
+        if self.bundle.is_empty() {
+            let id = TileId::bundle(self.builder.size(), self.size);
+            let bytes = self.source.read(id).map_err(|e| e.to_string())?;
+            let entries = split_bundle(&bytes, id.width)
+                .ok_or_else(|| format!("{id} is not a bundle of {} entries", id.width))?;
+            self.bundle = entries.into_iter().map(<[u8]>::to_vec).collect();
+        }
+        let Some(entry) = self.bundle.pop_front() else { return Ok(None) };
+        let mut filled = Vec::new();
+        self.builder.push(leaf_hash(&entry), |id, hashes| filled.push((id, hashes.concat())));
+        filled.into_iter().try_for_each(|(id, expected)| self.compare(id, &expected))?;
+        Ok(Some(entry))
+    }
+
+    fn compare(&self, id: TileId, expected: &[u8]) -> Result<(), String> {
+        if self.source.read(id).map_err(|e| e.to_string())? == expected {
+            Ok(())
+        } else {
+            Err(format!("{id} is not the tile that the entries give"))
+        }
+    }
+}
+
+impl<S: TileSource> Iterator for CheckedEntries<'_, S>
+where
+    S::Error: fmt::Display,
+{
+    type Item = Result<Vec<u8>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let step = self.step().transpose();
+        self.finished = !matches!(step, Some(Ok(_)));
+        step
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::merkle::{self, Frontier, leaf_hash};
+    use crate::merkle::{self, Frontier};
     use proptest::prelude::*;
 
     struct Memory(HashMap<TileId, Vec<u8>>);
@@ -334,6 +401,35 @@ mod tests {
                     merkle::verify_inclusion(&entry, index, size, &frontier.root(), &path).unwrap();
                 }
             }
+        }
+    }
+
+    #[test]
+    fn checked_entries_find_a_wrong_tile_at_any_level() {
+        let size = 256 * 256 + 300;
+        let (mut memory, ..) = build(size);
+        let entries: Vec<Vec<u8>> = (0..size).map(|i| i.to_be_bytes().to_vec()).collect();
+        for id in tiles_of(size).filter(|id| id.level.is_none()) {
+            let first = (id.index * WIDTH) as usize;
+            let mut bundle = Vec::new();
+            let held = &entries[first..first + usize::from(id.width)];
+            held.iter().for_each(|entry| append_to_bundle(&mut bundle, entry));
+            memory.0.insert(id, bundle);
+        }
+        struct Shown(Memory);
+        impl TileSource for Shown {
+            type Error = String;
+            fn read(&self, id: TileId) -> Result<Vec<u8>, String> {
+                self.0.read(id).map_err(|id| format!("no {id}"))
+            }
+        }
+        let mut shown = Shown(memory);
+        let read = |shown: &Shown| CheckedEntries::new(shown, size).collect::<Result<Vec<_>, _>>();
+        assert_eq!(read(&shown).unwrap(), entries);
+        for id in tiles_of(size).filter(|id| id.index == 0 && id.level.is_some()) {
+            shown.0.0.get_mut(&id).unwrap()[5] ^= 1;
+            assert!(read(&shown).unwrap_err().starts_with(&id.to_string()));
+            shown.0.0.get_mut(&id).unwrap()[5] ^= 1;
         }
     }
 

@@ -246,7 +246,7 @@ impl Replay {
             Some(format!("has number {} where {} was due", event.seq, run.next_seq))
         } else if (event.kind == EventType::RunStart) != (event.seq == 0) {
             Some("is a run.start out of place, or the run begins without one".into())
-        } else if run.ended.is_some() {
+        } else if run.ended.is_some() && !event.kind.may_follow_end() {
             Some("comes after the run's end".into())
         } else {
             None
