@@ -1,0 +1,435 @@
+//! The engine: a log that is being written, with its keys and its vault.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ciborium::Value;
+use serde::{Deserialize, Serialize};
+use trail::commitment::Opening;
+use trail::note::{VerifierKey, is_key_name};
+use trail::tile::WIDTH;
+use trail::{Event, EventType, RunId};
+
+use crate::annotation::{AnnotationFault, Subject};
+use crate::annotations::{self, Phase, Progress};
+use crate::disk::{Disk, PRIVATE, PUBLIC, parent};
+use crate::error::{Error, IoContext as _, Result};
+use crate::folder::{Folder, Lock};
+use crate::head::SignedHead;
+use crate::keys::{self, Passphrase};
+use crate::log::Log;
+use crate::reader::LogReader;
+use crate::sequencer::Sequencer;
+use crate::signer::{FileSigner, verifier_key};
+use crate::subjects::Subjects;
+use crate::transaction::{Logged, Transaction};
+use crate::vault::Vault;
+use crate::wal::Wal;
+
+/// What a new log is about.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// The name of the model whose feedback is logged.
+    pub model: String,
+    /// The log's unique name, a URL without its scheme; one is made up where none is given.
+    pub origin: Option<String>,
+    /// Protects the keys on the disk.
+    pub passphrase: Option<Passphrase>,
+}
+
+/// A log that was just made.
+#[derive(Clone, Debug)]
+pub struct Initialised {
+    /// Its unique name.
+    pub origin: String,
+    /// The key that others verify it with: `NAME+ID+BASE64` when displayed.
+    pub vkey: VerifierKey,
+}
+
+/// What an import of a file did.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// What was logged.
+    pub logged: Logged,
+    /// Lines that were left out.
+    pub left_out: Vec<LeftOut>,
+    /// Names of fields that mean nothing here and were not logged.
+    pub ignored_fields: BTreeSet<String>,
+}
+
+/// A line of a file that was not logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its number, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub fault: AnnotationFault,
+}
+
+/// The file that describes a log, `private/log.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    v: u32,
+    origin: String,
+    model: String,
+}
+
+/// A log, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Audit {
+    folder: Folder,
+    origin: String,
+    pub(crate) model: String,
+    pub(crate) log: Log,
+    pub(crate) vault: Vault,
+    pub(crate) wal: Wal,
+    pub(crate) sequencer: Sequencer,
+    /// Subjects met in this process, so that the vault is asked once for each.
+    pub(crate) known: HashMap<(RunId, Option<String>), Subject>,
+    /// After an error that leaves memory and disk apart: nothing more is written.
+    pub(crate) stopped: bool,
+    // Dropped last: everything above must be closed before another process may begin.
+    _lock: Lock,
+}
+
+impl Audit {
+    /// Makes a new log with new keys in an empty or new folder.
+    ///
+    /// # Errors
+    /// The folder is not empty, the origin or the model's name is none, or a file cannot be written. Then
+    /// nothing is left behind.
+    pub fn init(dir: &Path, options: &InitOptions) -> Result<Initialised> {
+        Self::init_on(&Disk::default(), dir, options)
+    }
+
+    pub(crate) fn init_on(disk: &Disk, dir: &Path, options: &InitOptions) -> Result<Initialised> {
+        let description = Description {
+            v: 1,
+            origin: options.origin.clone().map_or_else(made_up_origin, Ok)?,
+            model: options.model.clone(),
+        };
+        if !is_key_name(&description.origin) || description.origin.contains("://") {
+            return Err(Error::Origin(description.origin));
+        }
+        if description.model.trim().is_empty() || description.model.contains(char::is_control) {
+            return Err(Error::Model);
+        }
+        let existed = is_empty_folder(dir)?;
+        if !existed {
+            fs::create_dir_all(dir).at(dir, "create the folder")?;
+        }
+        let result = create(disk, &Folder::new(dir), &description, options.passphrase.as_ref());
+        if result.is_err() {
+            // It was empty, so all that is in it is ours. The first error is the one to report.
+            let _ = fs::remove_dir_all(dir);
+            if existed {
+                let _ = fs::create_dir(dir);
+            }
+        }
+        let vkey = result?;
+        Ok(Initialised { origin: description.origin, vkey })
+    }
+
+    /// Opens a log for writing, and finishes what an earlier process had committed.
+    ///
+    /// # Errors
+    /// The folder holds no log, another process writes to it, the keys cannot be read, or its files
+    /// contradict each other; the error names the file.
+    pub fn open(dir: &Path, passphrase: Option<&Passphrase>) -> Result<Self> {
+        Self::open_on(&Disk::default(), dir, passphrase)
+    }
+
+    pub(crate) fn open_on(
+        disk: &Disk,
+        dir: &Path,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self> {
+        let folder = Folder::new(dir);
+        let description = read_description(&folder)?;
+        let lock = folder.lock()?;
+        let signer = FileSigner::open(&folder.log_key(), &description.origin, passphrase)?;
+        let master = keys::read_master_key(&folder.vault_key(), passphrase)?;
+        let wal = Wal::open(disk, &folder.wal())?;
+        let vault = Vault::open(disk, &folder.vault(), &folder.subjects(), &master, &wal)?;
+        let log = Log::open(disk, &folder, Box::new(signer))?;
+        let mut audit = Self {
+            folder,
+            origin: description.origin,
+            model: description.model,
+            log,
+            vault,
+            wal,
+            sequencer: Sequencer::default(),
+            known: HashMap::new(),
+            stopped: false,
+            _lock: lock,
+        };
+        audit.finish()?;
+        audit.sequencer = audit.find_place()?;
+        Ok(audit)
+    }
+
+    /// Begins a transaction: events that enter the log together or not at all.
+    ///
+    /// # Errors
+    /// An earlier error has stopped this writer.
+    pub fn begin(&mut self) -> Result<Transaction<'_>> {
+        if self.stopped { Err(Error::Stopped) } else { Ok(Transaction::new(self)) }
+    }
+
+    /// Logs one event whose data is public.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::event`] and [`Transaction::commit`].
+    pub fn log_event(&mut self, kind: EventType, data: Value) -> Result<Logged> {
+        let mut transaction = self.begin()?;
+        transaction.event(kind, data)?;
+        transaction.commit()
+    }
+
+    /// Ends the open run.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::end_run`] and [`Transaction::commit`].
+    pub fn end_run(&mut self, outcome: &str) -> Result<Logged> {
+        let mut transaction = self.begin()?;
+        transaction.end_run(outcome)?;
+        transaction.commit()
+    }
+
+    /// Logs a file of annotations, all of it or nothing; with `keep_going`, all lines that are in order.
+    ///
+    /// # Errors
+    /// A line is broken and `keep_going` is false, no line is left to log, the file cannot be read or
+    /// changes meanwhile, or those of [`Transaction::commit`].
+    pub fn log_annotations(
+        &mut self,
+        path: &Path,
+        keep_going: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Imported> {
+        let refuse = |why| Err(Error::Import { path: path.to_owned(), why });
+        let (mut left_out, mut others, mut good) = (Vec::new(), 0, 0_u64);
+        let check = annotations::read(path, Phase::Checking, progress, &mut |line, found| {
+            match found {
+                Ok(_) => good += 1,
+                Err(fault) if keep_going || left_out.is_empty() => {
+                    left_out.push(LeftOut { line, fault });
+                }
+                Err(_) => others += 1,
+            }
+            Ok(())
+        })?;
+        if let (false, Some(&LeftOut { line, fault })) = (keep_going, left_out.first()) {
+            return Err(Error::BrokenLine { path: path.to_owned(), line, fault, others });
+        }
+        if good == 0 {
+            return refuse("it holds no annotation that could be logged");
+        }
+
+        let mut transaction = self.begin()?;
+        let pass =
+            annotations::read(path, Phase::Logging, progress, &mut |_, found| match found {
+                Ok(annotation) => transaction.annotate(annotation),
+                Err(_) => Ok(()),
+            })?;
+        if pass.sha256 != check.sha256 {
+            return refuse("it has changed while it was read; nothing was logged, try again");
+        }
+        progress(Progress { phase: Phase::Finishing, bytes: 0, of: 0 });
+        let logged = transaction.commit()?;
+        Ok(Imported { logged, left_out, ignored_fields: check.ignored })
+    }
+
+    /// The log's unique name.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The name of the model whose feedback is logged.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The open run, if there is one.
+    pub fn run(&self) -> Option<RunId> {
+        self.sequencer.run()
+    }
+
+    /// The key that others verify the log with.
+    pub fn vkey(&self) -> &VerifierKey {
+        self.log.key()
+    }
+
+    /// The newest head.
+    pub fn head(&self) -> &SignedHead {
+        self.log.head()
+    }
+
+    /// The number of entries.
+    pub fn size(&self) -> u64 {
+        self.head().checkpoint.size
+    }
+
+    /// The public part of the log, as of the newest head.
+    pub fn reader(&self) -> LogReader {
+        LogReader::at(self.folder.clone(), self.head().clone())
+    }
+
+    /// What opens the private fields of an entry; empty where it has none, or they were erased. It is
+    /// secret until the producer decides to disclose it.
+    ///
+    /// # Errors
+    /// There is no such entry, or the vault cannot be read.
+    pub fn openings(&self, index: u64) -> Result<Vec<Opening>> {
+        self.vault.openings(index, &self.event(index)?)
+    }
+
+    /// Where the next event belongs, by the last ones in the log.
+    fn find_place(&self) -> Result<Sequencer> {
+        let Some(last) = self.size().checked_sub(1) else { return Ok(Sequencer::default()) };
+        let newest = self.event(last)?;
+        // What may follow a run's end does not tell whether the run has ended; what is before it does.
+        let reader = self.reader();
+        let mut end = self.size();
+        while end > 0 {
+            let start = (end - 1) - (end - 1) % WIDTH;
+            let mut deciding = None;
+            for (entry, index) in reader.entries(start..end).zip(start..) {
+                let kind = self.decode(index, &entry?)?.kind;
+                if !kind.may_follow_end() {
+                    deciding = Some(kind);
+                }
+            }
+            if let Some(kind) = deciding {
+                return Ok(Sequencer::after(&newest, kind == EventType::RunEnd));
+            }
+            end = start;
+        }
+        Ok(Sequencer::after(&newest, false))
+    }
+
+    fn event(&self, index: u64) -> Result<Event> {
+        self.decode(index, &self.reader().entry(index)?)
+    }
+
+    fn decode(&self, index: u64, entry: &[u8]) -> Result<Event> {
+        Event::decode(entry)
+            .map_err(|e| Error::damaged(self.folder.root(), format!("entry {index}: {e}")))
+    }
+
+    /// Carries committed events from the write-ahead log into vault and log. Everything here can be
+    /// done again after a crash, with the same result.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let Some(commit) = self.wal.last_commit() else { return Ok(()) };
+        let events = commit.size.saturating_sub(self.size());
+        self.carry_over().map_err(|source| {
+            // Memory is ahead of the disk now; only a fresh start brings them together.
+            self.stopped = true;
+            let wal = self.wal.path().to_owned();
+            Error::Unfinished { wal, events, source: Box::new(source) }
+        })
+    }
+
+    fn carry_over(&mut self) -> Result<()> {
+        let (vault, log, wal) = (&self.vault, &mut self.log, &self.wal);
+        vault.absorb(wal)?;
+        log.absorb(wal)?;
+        // A crash up to here leaves the write-ahead log whole, and the next start does all of it again.
+        log.publish()?;
+        // A crash here leaves it whole as well; the next start finds nothing to add and empties it.
+        self.wal.clear()
+    }
+
+    /// Takes back a transaction that was not committed.
+    pub(crate) fn roll_back(&mut self) {
+        if self.stopped {
+            return;
+        }
+        self.known.clear();
+        let result = self.wal.rollback().and_then(|()| self.vault.subjects.rollback());
+        // What could not be taken back is ignored by the next start; until then nothing may follow it.
+        self.stopped = result.is_err();
+    }
+}
+
+fn made_up_origin() -> Result<String> {
+    Ok(format!("rlhf-audit.local/{}", hex::encode(keys::random::<4>()?)))
+}
+
+/// Whether the folder exists; it must be empty then.
+fn is_empty_folder(dir: &Path) -> Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(true),
+            Some(_) => Err(Error::NotEmpty(dir.to_owned())),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).at(dir, "read the folder"),
+    }
+}
+
+fn create(
+    disk: &Disk,
+    folder: &Folder,
+    description: &Description,
+    passphrase: Option<&Passphrase>,
+) -> Result<VerifierKey> {
+    disk.create_folder(&folder.private(), 0o700)?;
+    let _lock = folder.lock()?;
+    let key = keys::create_signing_key(disk, &folder.log_key(), passphrase)?;
+    let signer = FileSigner::new(&description.origin, key);
+    let vkey = verifier_key(&signer)?;
+    let master = keys::create_master_key(disk, &folder.vault_key(), passphrase)?;
+    disk.create_new(&folder.wal(), &[], PRIVATE)?;
+    disk.create_new(&folder.subjects(), &[], PRIVATE)?;
+    drop(Subjects::open(disk, &folder.subjects(), &master, 0)?);
+    Vault::create(disk, &folder.vault())?;
+    create_policy(disk, folder, &vkey)?;
+    Log::create(disk, folder, &signer)?;
+    let json = serde_json::to_vec_pretty(description).map_err(io::Error::from);
+    let path = folder.description();
+    // Last: where this file stands, the log is complete.
+    disk.replace(&path, &json.at(&path, "write the file")?, PRIVATE)?;
+    disk.sync_folder(folder.root())?;
+    disk.sync_folder(above(folder.root()))?;
+    Ok(vkey)
+}
+
+/// A policy that accepts this log's key, for trying out. It says itself that it proves nothing.
+fn create_policy(disk: &Disk, folder: &Folder, vkey: &VerifierKey) -> Result<()> {
+    const SOURCE: &str = "Written by `rlhf-audit init` beside the log itself, for trying out. Whoever made the \
+        log made this file: get the key from the producer by another channel before relying on it.\n";
+    let dir = folder.policy();
+    disk.create_folder(&dir, 0o755)?;
+    let policy = format!("log {vkey}\nquorum none\n");
+    disk.replace(&dir.join("policy"), policy.as_bytes(), PUBLIC)?;
+    disk.replace(&dir.join("requirements.json"), b"{\"v\":1}\n", PUBLIC)?;
+    disk.replace(&dir.join("source"), SOURCE.as_bytes(), PUBLIC)
+}
+
+/// The folder above, for a path that may be relative.
+fn above(path: &Path) -> &Path {
+    match parent(path) {
+        above if above.as_os_str().is_empty() => Path::new("."),
+        above => above,
+    }
+}
+
+fn read_description(folder: &Folder) -> Result<Description> {
+    let path: PathBuf = folder.description();
+    let json = match fs::read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NotALog(folder.root().to_owned()));
+        }
+        json => json.at(&path, "read the file")?,
+    };
+    let description: Description = serde_json::from_slice(&json)
+        .map_err(|e| Error::damaged(&path, format!("not the description of a log: {e}")))?;
+    if description.v != 1 {
+        return Err(Error::damaged(&path, "written by a later version of this program"));
+    }
+    Ok(description)
+}

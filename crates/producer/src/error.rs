@@ -1,0 +1,211 @@
+//! What can go wrong, said so that the reader knows which file, which place in it and what to do.
+//!
+//! No message repeats the content of a prompt, a response, a rating or a key: errors end up in
+//! terminals and bug reports, where private content must not.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use trail::event::{EventError, EventType};
+
+use crate::annotation::AnnotationFault;
+
+/// The result of an operation on a log.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation on a log failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("{}: could not {doing}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, as in "could not …".
+        doing: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The folder holds no log.
+    #[error(
+        "{}: no log here (private/log.json is missing); make one with `rlhf-audit init`", .0.display()
+    )]
+    NotALog(PathBuf),
+    /// A new log needs a folder of its own.
+    #[error("{}: the folder is not empty; choose a new or an empty one", .0.display())]
+    NotEmpty(PathBuf),
+    /// A file that belongs to the log is not there.
+    #[error(
+        "{}: the file is missing; restore the whole folder from a backup, never a part of it", .0.display()
+    )]
+    Missing(PathBuf),
+    /// Another process writes to the log.
+    #[error(
+        "{}: another process{} is writing to this log; wait until it has finished",
+        path.display(),
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The log's folder.
+        path: PathBuf,
+        /// The other process, where it is known.
+        pid: Option<u32>,
+    },
+    /// Others than the owner may read a secret.
+    #[error(
+        "{}: others than the owner may read this key (mode {mode:04o}); run `chmod 600` on it", path.display()
+    )]
+    KeyMode {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The keys are under a passphrase and none was given.
+    #[error("{}: the key is under a passphrase; give it", .0.display())]
+    PassphraseNeeded(PathBuf),
+    /// The passphrase does not open the key.
+    #[error("{}: this passphrase does not open the key", .0.display())]
+    PassphraseWrong(PathBuf),
+    /// A file's content is not what it must be.
+    #[error("{}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do where something can be done.
+        why: String,
+    },
+    /// The published head is ahead of the private one.
+    #[error(
+        "{}: the published head has {published} entries and the private one only {private}: this folder was \
+         restored from an older copy. Signing again could contradict a head that others hold; restore the newest \
+         copy, or start a new log",
+        path.display()
+    )]
+    RolledBack {
+        /// The published checkpoint's file.
+        path: PathBuf,
+        /// Its size.
+        published: u64,
+        /// The size of the private head.
+        private: u64,
+    },
+    /// The vault's database failed.
+    #[error("{}: {why}", path.display())]
+    Vault {
+        /// The database file.
+        path: PathBuf,
+        /// What the database said.
+        why: String,
+    },
+    /// An origin that cannot name a log.
+    #[error(
+        "`{0}` cannot be a log's origin: use a name like a URL without its scheme, without spaces and plus signs, \
+         for example `logs.example.org/reward-model`"
+    )]
+    Origin(String),
+    /// A model name that is empty or not one line of text.
+    #[error("the model's name must be one line of text")]
+    Model,
+    /// An event that cannot be encoded.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// A type of event that has its own way into the log.
+    #[error("events of type `{0}` are not logged directly: {1}")]
+    Reserved(EventType, &'static str),
+    /// No run is open.
+    #[error("no run is open in this log")]
+    NoRun,
+    /// The log cannot grow further.
+    #[error("the log is full: it holds 2^53 - 1 entries")]
+    Full,
+    /// There is no such entry.
+    #[error("there is no entry {index}: the log has {size} entries")]
+    NoEntry {
+        /// The index asked for.
+        index: u64,
+        /// The number of entries.
+        size: u64,
+    },
+    /// An annotation given by a program is not one.
+    #[error("the annotation cannot be logged: {0}")]
+    Annotation(AnnotationFault),
+    /// A line of an annotation file is broken, so nothing was imported.
+    #[error(
+        "{}, line {line}: {fault}{}. Nothing was logged: correct the file, or import the other lines with \
+         `--keep-going`",
+        path.display(),
+        if *others == 0 { String::new() } else { format!(" ({others} more broken lines)") }
+    )]
+    BrokenLine {
+        /// The annotation file.
+        path: PathBuf,
+        /// The first broken line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: AnnotationFault,
+        /// How many more lines are broken.
+        others: u64,
+    },
+    /// The annotation file cannot be imported as a whole.
+    #[error("{}: {why}", path.display())]
+    Import {
+        /// The annotation file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The key's keeper did not sign.
+    #[error("the head could not be signed: {0}")]
+    Signer(String),
+    /// The events are safe, but finishing the log's files failed.
+    #[error(
+        "{source}. The {events} new events are safe in {}; the next command on this log finishes them",
+        wal.display()
+    )]
+    Unfinished {
+        /// The write-ahead log that holds them.
+        wal: PathBuf,
+        /// How many there are.
+        events: u64,
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// The commit's own sync failed, so its outcome is known only after the next start.
+    #[error("{source}. Whether these events were logged shows when the log is opened again")]
+    Undecided {
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// An earlier error has made this writer unusable.
+    #[error("an earlier error has stopped this writer; open the log again")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether something outside this machine failed, rather than the input or a file.
+    pub fn is_outside(&self) -> bool {
+        match self {
+            Self::Signer(_) => true,
+            Self::Unfinished { source, .. } | Self::Undecided { source } => source.is_outside(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), why: why.into() }
+    }
+}
+
+/// Names the file and the attempt when an [`io::Error`] passes by.
+pub(crate) trait IoContext<T> {
+    fn at(self, path: &Path, doing: &'static str) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, path: &Path, doing: &'static str) -> Result<T> {
+        self.map_err(|source| Error::Io { path: path.to_owned(), doing, source })
+    }
+}

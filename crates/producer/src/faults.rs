@@ -1,0 +1,1 @@
+//! Faults for tests: the disk fails, the process dies, the power goes.

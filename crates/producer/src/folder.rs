@@ -1,0 +1,114 @@
+//! Where everything lies in the folder of a log, and the lock that keeps a second writer out.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use trail::tile::TileId;
+
+use crate::disk::PRIVATE;
+use crate::error::{Error, IoContext as _, Result};
+
+/// The folder of a log. The public part can be served as it is; `private/` never leaves the machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(root: &Path) -> Self {
+        Self(root.to_owned())
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The head that the world sees.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint")
+    }
+
+    pub fn tile(&self, id: TileId) -> PathBuf {
+        self.0.join(id.to_string())
+    }
+
+    /// A trust policy for trying out.
+    pub fn policy(&self) -> PathBuf {
+        self.0.join("policy")
+    }
+
+    pub fn private(&self) -> PathBuf {
+        self.0.join("private")
+    }
+
+    /// Origin and model. Written last by `init`: where it stands, the log is complete.
+    pub fn description(&self) -> PathBuf {
+        self.private().join("log.json")
+    }
+
+    /// The signing key.
+    pub fn log_key(&self) -> PathBuf {
+        self.private().join("log.key")
+    }
+
+    /// The master key of the vault.
+    pub fn vault_key(&self) -> PathBuf {
+        self.private().join("vault.key")
+    }
+
+    /// The sealed private records.
+    pub fn vault(&self) -> PathBuf {
+        self.private().join("vault.redb")
+    }
+
+    /// The wrapped keys of the subjects.
+    pub fn subjects(&self) -> PathBuf {
+        self.private().join("subjects")
+    }
+
+    /// The write-ahead log.
+    pub fn wal(&self) -> PathBuf {
+        self.private().join("wal")
+    }
+
+    /// The newest head that was ever signed.
+    pub fn head(&self) -> PathBuf {
+        self.private().join("head")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.private().join("lock")
+    }
+
+    /// Takes the log for this process, for as long as the lock lives.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.lock_file();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE)
+            .open(&path)
+            .at(&path, "open the lock")?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // The pid only serves the message.
+                let _ = file.read_to_string(&mut pid);
+                return Err(Error::Locked { path: self.0.clone(), pid: pid.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(e)) => return Err(e).at(&path, "lock the file"),
+        }
+        file.set_len(0).at(&path, "write the lock")?;
+        writeln!(file, "{}", std::process::id()).at(&path, "write the lock")?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// The right to write. The operating system takes it back when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}

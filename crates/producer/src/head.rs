@@ -1,0 +1,58 @@
+//! Signed tree heads: made, read and compared.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use trail::checkpoint::Checkpoint;
+use trail::note::{MAX_NOTE, Note, VerifierKey};
+
+use crate::error::{Error, IoContext as _, Result};
+use crate::signer::{Signer, sign_note};
+
+/// A tree head as it is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The signed note, byte for byte.
+    pub note: String,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+}
+
+impl SignedHead {
+    /// Signs a head.
+    pub(crate) fn sign(signer: &dyn Signer, checkpoint: Checkpoint) -> Result<Self> {
+        let note = sign_note(signer, checkpoint.to_string())?.to_string();
+        Ok(Self { note, checkpoint })
+    }
+
+    /// Reads a head; its signatures are not verified.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let length = match fs::metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Missing(path.to_owned()));
+            }
+            metadata => metadata.at(path, "read the file")?.len(),
+        };
+        if length > MAX_NOTE as u64 {
+            return Err(Error::damaged(path, "not a signed checkpoint: larger than 1 MiB"));
+        }
+        let note = fs::read(path).at(path, "read the file")?;
+        let note = String::from_utf8(note)
+            .map_err(|_| Error::damaged(path, "not a signed checkpoint: not UTF-8"))?;
+        let parsed = Note::parse(&note).map_err(|e| Error::damaged(path, e.to_string()))?;
+        let checkpoint =
+            Checkpoint::parse(&parsed.text).map_err(|e| Error::damaged(path, e.to_string()))?;
+        Ok(Self { note, checkpoint })
+    }
+
+    /// Reads a head that this key must have signed.
+    pub(crate) fn read_ours(path: &Path, key: &VerifierKey) -> Result<Self> {
+        let head = Self::read(path)?;
+        let signed = Note::parse(&head.note).and_then(|note| note.verify(key));
+        if head.checkpoint.origin != key.name() || !matches!(signed, Ok(Some(_))) {
+            return Err(Error::damaged(path, "not signed by this log's key (private/log.key)"));
+        }
+        Ok(head)
+    }
+}

@@ -1,0 +1,46 @@
+//! The audit engine: takes human feedback and training events, and keeps them in a log that cannot be
+//! rewritten unnoticed, with the private content sealed beside it.
+//!
+//! [`Audit`] writes a log, [`LogReader`] reads the public part of one. A folder holds one log:
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
+//! | `policy/` | a trust policy with the log's own key, for trying out |
+//! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
+//! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
+//! | `private/wal`, `private/head` | what makes it survive a crash |
+//!
+//! Private content is in `private/vault.redb` and, for the moment until it is carried there, in
+//! `private/wal`; in both it is sealed. The engine runs on Unix.
+#![forbid(unsafe_code)]
+
+mod annotation;
+mod annotations;
+mod audit;
+mod disk;
+mod error;
+#[cfg(test)]
+mod faults;
+mod folder;
+mod head;
+mod keys;
+mod log;
+mod reader;
+mod seal;
+mod sequencer;
+mod signer;
+mod subjects;
+mod transaction;
+mod vault;
+mod wal;
+
+pub use annotation::{Annotation, AnnotationFault};
+pub use annotations::{Phase, Progress};
+pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
+pub use error::{Error, Result};
+pub use head::SignedHead;
+pub use keys::Passphrase;
+pub use reader::{Entries, LogReader};
+pub use signer::{FileSigner, Signer};
+pub use transaction::{Logged, Transaction};

@@ -1,0 +1,326 @@
+//! A transaction: any number of events that enter the log together or not at all.
+
+use std::num::NonZero;
+use std::thread;
+
+use ciborium::Value;
+use rand::rngs::{StdRng, SysRng};
+use rand::seq::SliceRandom as _;
+use rand::{SeedableRng as _, TryRng as _};
+use trail::cbor;
+use trail::{Event, EventType, RunId};
+use uuid::Uuid;
+
+use crate::annotation::{Annotation, Place, Sealed, Subject, seal};
+use crate::audit::Audit;
+use crate::error::{Error, IoContext as _, Result};
+use crate::sequencer::{Sequencer, now};
+use crate::subjects::Who;
+use crate::vault::seal_pseudonym;
+use crate::wal::{BATCH_BYTES, Batch, Commit};
+
+/// Annotations are shuffled within windows of so many, or of so many bytes of text.
+const WINDOW: usize = 4096;
+const WINDOW_BYTES: usize = 16 << 20;
+
+/// Fewer annotations than this are not worth a thread.
+const THREAD_SHARE: usize = 256;
+
+/// What a transaction, or a whole import, has logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// How many events the caller logged; a `run.start` that came with them is not counted.
+    pub logged: u64,
+    /// The index of the first of them.
+    pub first_index: u64,
+    /// The log's size now.
+    pub size: u64,
+}
+
+/// Events on their way into the log. Dropped without [`Transaction::commit`], it never happened.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    audit: &'a mut Audit,
+    sequencer: Sequencer,
+    /// The index of the next event, those in the window not counted.
+    next_index: u64,
+    batch: Batch,
+    window: Vec<Annotation>,
+    window_bytes: usize,
+    logged: u64,
+    first_index: Option<u64>,
+    /// An earlier error has left something out, so it can no longer be committed.
+    broken: bool,
+    committed: bool,
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) fn new(audit: &'a mut Audit) -> Self {
+        let next_index = audit.log.head().checkpoint.size;
+        Self {
+            sequencer: audit.sequencer.clone(),
+            next_index,
+            batch: Batch::new(next_index),
+            window: Vec::new(),
+            window_bytes: 0,
+            logged: 0,
+            first_index: None,
+            broken: false,
+            committed: false,
+            audit,
+        }
+    }
+
+    /// Adds an annotation. Its place among those around it is drawn at random.
+    ///
+    /// # Errors
+    /// It is not one that can be logged, or the write-ahead log cannot be written. Only after the latter
+    /// the transaction is lost.
+    pub fn annotate(&mut self, annotation: Annotation) -> Result<()> {
+        annotation.check().map_err(Error::Annotation)?;
+        self.or_break(|tx| {
+            tx.ensure_run(&EventType::Annotation)?;
+            tx.count_one();
+            tx.window_bytes += annotation.len();
+            tx.window.push(annotation);
+            if tx.window.len() >= WINDOW || tx.window_bytes >= WINDOW_BYTES {
+                tx.flush_window()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds an event whose data is public.
+    ///
+    /// # Errors
+    /// The type has its own way into the log, the event cannot be encoded, or the write-ahead log cannot
+    /// be written.
+    pub fn event(&mut self, kind: EventType, data: Value) -> Result<()> {
+        let own_way = match kind {
+            EventType::RunStart => Some("a run starts with its first event"),
+            EventType::RunEnd => Some("end the run instead"),
+            EventType::Annotation => Some("annotations are logged as commitments"),
+            EventType::Erasure => Some("erasing somebody's content logs it"),
+            _ => None,
+        };
+        if let Some(own_way) = own_way {
+            return Err(Error::Reserved(kind, own_way));
+        }
+        self.or_break(|tx| tx.ensure_run(&kind))?;
+        self.push_event(kind, data)
+    }
+
+    /// Ends the open run, saying how it went.
+    ///
+    /// # Errors
+    /// No run is open, or the write-ahead log cannot be written.
+    pub fn end_run(&mut self, outcome: &str) -> Result<()> {
+        if self.sequencer.run().is_none() {
+            return Err(Error::NoRun);
+        }
+        self.push_event(EventType::RunEnd, cbor::map([("outcome", Value::from(outcome))]))?;
+        self.sequencer.end_run();
+        Ok(())
+    }
+
+    /// Makes the events durable, and then part of the log.
+    ///
+    /// # Errors
+    /// Nothing was logged, except after [`Error::Unfinished`] (they are safe, and the next start finishes
+    /// the log's files) and [`Error::Undecided`].
+    pub fn commit(mut self) -> Result<Logged> {
+        self.or_break(Self::flush_window)?;
+        self.or_break(Self::flush_batch)?;
+        let size = self.next_index;
+        let first_index = self.first_index.unwrap_or(size);
+        let logged = Logged { logged: self.logged, first_index, size };
+        let audit = &mut *self.audit;
+        if size > audit.log.head().checkpoint.size {
+            // Keys before what they seal: a record without its key would be lost content.
+            let subjects = audit.vault.subjects.sync()?;
+            if let Err(error) = audit.wal.commit(Commit { size, subjects }) {
+                // Of a commit that may be on the disk nothing must be taken back.
+                audit.stopped |= matches!(error, Error::Undecided { .. });
+                return Err(error);
+            }
+            // Acknowledged: whatever happens from here on, the events are in the log.
+            self.committed = true;
+            audit.vault.subjects.keep();
+            audit.sequencer = self.sequencer.clone();
+            audit.finish()?;
+        }
+        Ok(logged)
+    }
+
+    fn count_one(&mut self) {
+        let index = self.next_index + self.window.len() as u64;
+        self.first_index.get_or_insert(index);
+        self.logged += 1;
+    }
+
+    /// Logs `run.start` where an event of this type needs a run and none is open.
+    fn ensure_run(&mut self, kind: &EventType) -> Result<()> {
+        if !self.sequencer.needs_run(kind) {
+            return Ok(());
+        }
+        self.flush_window()?;
+        let run = RunId::from_bytes(*Uuid::now_v7().as_bytes()).ok_or(Error::NoRun)?;
+        self.sequencer.start_run(run);
+        let program = cbor::map([
+            ("name", Value::from("rlhf-audit-trail")),
+            ("version", Value::from(env!("CARGO_PKG_VERSION"))),
+        ]);
+        let data = cbor::map([
+            ("model", Value::from(self.audit.model.as_str())),
+            ("program", program),
+            ("annotator_privacy", Value::from("moderate")),
+        ]);
+        let entry = self.encode(EventType::RunStart, data)?;
+        self.push_entry(&entry, &[])
+    }
+
+    fn push_event(&mut self, kind: EventType, data: Value) -> Result<()> {
+        // What was said before must come before.
+        self.or_break(Self::flush_window)?;
+        // An event that cannot be encoded is refused, and does the others no harm.
+        let entry = self.encode(kind, data)?;
+        self.count_one();
+        self.or_break(|tx| tx.push_entry(&entry, &[]))
+    }
+
+    /// The next entry. Nothing has changed where it fails.
+    fn encode(&mut self, kind: EventType, data: Value) -> Result<Vec<u8>> {
+        let mut sequencer = self.sequencer.clone();
+        let time = sequencer.exact_time(now());
+        let (run, seq) = sequencer.next().ok_or(Error::NoRun)?;
+        let entry = Event { time, run, seq, kind, data }.encode()?;
+        self.sequencer = sequencer;
+        Ok(entry)
+    }
+
+    fn push_entry(&mut self, entry: &[u8], record: &[u8]) -> Result<()> {
+        self.batch.push(entry, record);
+        self.next_index += 1;
+        if self.batch.len() >= BATCH_BYTES { self.flush_batch() } else { Ok(()) }
+    }
+
+    /// Writes the batch to the write-ahead log, where it waits for the commit.
+    fn flush_batch(&mut self) -> Result<()> {
+        if !self.audit.log.has_room_for(self.next_index) {
+            return Err(Error::Full);
+        }
+        if self.batch.len() > 0 {
+            self.audit.wal.append(&self.batch)?;
+            self.batch = Batch::new(self.next_index);
+        }
+        Ok(())
+    }
+
+    /// Turns the annotations in the window into events.
+    fn flush_window(&mut self) -> Result<()> {
+        if self.window.is_empty() {
+            return Ok(());
+        }
+        let mut annotations = std::mem::take(&mut self.window);
+        self.window_bytes = 0;
+        // The order of arrival could tell who made which.
+        annotations.shuffle(&mut new_rng()?);
+
+        let time = self.sequencer.coarse_time(now());
+        let mut work = Vec::with_capacity(annotations.len());
+        for annotation in annotations {
+            let (run, seq) = self.sequencer.next().ok_or(Error::NoRun)?;
+            let subject = self.subject(annotation.annotator(), run)?;
+            work.push((annotation, Place { run, seq, time }, subject));
+        }
+        for sealed in seal_all(work)? {
+            self.push_entry(&sealed.entry, &sealed.record)?;
+        }
+        Ok(())
+    }
+
+    /// The subject an annotation belongs to, with its pseudonym in this run.
+    fn subject(&mut self, annotator: Option<&str>, run: RunId) -> Result<Subject> {
+        let known = self.audit.known.get(&(run, annotator.map(str::to_owned)));
+        if let Some(subject) = known {
+            return Ok(subject.clone());
+        }
+        let who = annotator.map_or(Who::Unnamed(&run), Who::Id);
+        let vault = &mut self.audit.vault;
+        let (slot, key) = vault.subjects.find_or_create(who)?;
+        let pseudonym = match vault.pseudonym(slot, &key, &run)? {
+            Some(pseudonym) => pseudonym,
+            None => {
+                let pseudonym = crate::keys::random()?;
+                let sealed = seal_pseudonym(&key, &run, &pseudonym, who)?;
+                self.batch.push_pseudonym(slot, run.as_bytes(), &sealed);
+                pseudonym
+            }
+        };
+        let subject = Subject { slot, key, pseudonym };
+        self.audit.known.insert((run, annotator.map(str::to_owned)), subject.clone());
+        Ok(subject)
+    }
+
+    /// After an error in the middle, a part of what the caller meant may be missing: there is no way on.
+    fn or_break(&mut self, step: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        if self.broken {
+            return Err(Error::Stopped);
+        }
+        let result = step(self);
+        self.broken = result.is_err();
+        result
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.audit.roll_back();
+        }
+    }
+}
+
+/// A generator for one window: seeded by the operating system, so that there is no system call for each
+/// blinding value, and no state that a fork of the process could repeat.
+fn new_rng() -> Result<StdRng> {
+    let mut seed = <StdRng as rand::SeedableRng>::Seed::default();
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(std::io::Error::other)
+        .at(std::path::Path::new("the system's random number generator"), "draw from it")?;
+    Ok(StdRng::from_seed(seed))
+}
+
+/// Seals annotations on all processors.
+fn seal_all(mut work: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = work.len().div_ceil(processors).max(THREAD_SHARE);
+    let mut shares = Vec::new();
+    while work.len() > share {
+        shares.push(work.split_off(work.len() - share));
+    }
+    shares.push(work);
+    if shares.len() == 1 {
+        return shares.pop().map_or_else(|| Ok(Vec::new()), seal_share);
+    }
+    // They were cut off from the end.
+    shares.reverse();
+    let sealed: Vec<Result<Vec<Sealed>>> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            shares.into_iter().map(|share| scope.spawn(move || seal_share(share))).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    Ok(sealed.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn seal_share(share: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> {
+    let mut rng = new_rng()?;
+    share
+        .into_iter()
+        .map(|(annotation, place, subject)| seal(annotation, place, &subject, &mut rng))
+        .collect()
+}
