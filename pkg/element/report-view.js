@@ -61,11 +61,11 @@ function claimKinds(report) {
       null,
       ...kinds.map((kind) => {
         // The counts leave out what failed and what this file does not establish.
-        const more = (/** @type {ClaimStatus} */ status, /** @type {string} */ word) => {
+        const others = (/** @type {ClaimStatus} */ status, /** @type {string} */ word) => {
           const n = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === status).length ?? 0;
-          return n > 0 ? `${count(n)} more ${word}` : "";
+          return n > 0 ? `${count(n)} ${n === 1 ? "other" : "others"} ${word}` : "";
         };
-        const notes = [more("failed", "failed"), more("not_established", "not established here")].filter(Boolean);
+        const notes = [others("failed", "failed"), others("not_established", "not established here")].filter(Boolean);
         return make(
           "li",
           null,
