@@ -42,9 +42,9 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     fs::copy(workspace.path("LICENSE"), workspace.path("pkg/LICENSE"))?;
 
     let gzip = gzip_size(&bytes)?;
-    println!("pkg/wasm/{MODULE}_bg.wasm  {} bytes, {gzip} with gzip", bytes.len());
-    println!("pkg/verifier.html  {} bytes", html.len());
-    println!("SHA-256  {}", hex::encode(Sha256::digest(&html)));
+    eprintln!("pkg/wasm/{MODULE}_bg.wasm  {} bytes, {gzip} with gzip", bytes.len());
+    eprintln!("pkg/verifier.html  {} bytes", html.len());
+    eprintln!("SHA-256  {}", hex::encode(Sha256::digest(&html)));
     ensure!(
         gzip <= LARGEST_GZIP,
         "the WebAssembly module is {gzip} bytes with gzip, and may be {LARGEST_GZIP}: look for a new dependency or a generic that is instantiated too often"
@@ -58,8 +58,7 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
     cargo
         .args(["build", "--package", CRATE, "--lib", "--target", WASM_TARGET])
         .args(["--profile", "wasm"])
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", portable_paths(workspace)?);
+        .env("CARGO_ENCODED_RUSTFLAGS", portable_paths(workspace)?);
     shell::run(&mut cargo)?;
     let file = format!("{}.wasm", CRATE.replace('-', "_"));
     Ok(workspace.target()?.join(WASM_TARGET).join("wasm").join(file))
@@ -72,7 +71,7 @@ fn portable_paths(workspace: &Workspace) -> Result<String> {
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
         .ok_or_else(|| anyhow!("neither CARGO_HOME nor HOME is set"))?;
     let flag = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    Ok([flag(&cargo_home, "cargo"), flag(&workspace.root, ".")].join(" "))
+    Ok([flag(&cargo_home, "cargo"), flag(&workspace.root, ".")].join("\x1f"))
 }
 
 /// Writes the JavaScript glue and the module it loads into `pkg/wasm/`.

@@ -55,6 +55,7 @@ pub fn soak(workspace: &Workspace) -> Result<()> {
     let rust = shell::run(workspace.cargo().args([
         "test",
         "--workspace",
+        "--exclude=xtask",
         "--release",
         "--no-fail-fast",
         "--",
