@@ -429,11 +429,11 @@ mod tests {
             (r#"{"response":"r","annotator_id":"a","reward":1}"#, Fault::Missing("prompt")),
             (
                 r#"{"prompt":"p","response":"r","annotator_id":"a","reward":NaN}"#,
-                Fault::NotJson(57),
+                Fault::NotJson(58),
             ),
             (
                 r#"{"prompt":"p","response":"r","annotator_id":"a","reward":1e999}"#,
-                Fault::NotJson(61),
+                Fault::NotJson(62),
             ),
             (
                 r#"{"prompt":"p","response":"r","annotator_id":"a","reward":"5"}"#,

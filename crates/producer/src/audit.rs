@@ -79,6 +79,7 @@ struct Description {
 /// A log, open for writing by this process alone.
 #[derive(Debug)]
 pub struct Audit {
+    disk: Disk,
     folder: Folder,
     origin: String,
     pub(crate) model: String,
@@ -155,6 +156,7 @@ impl Audit {
         let vault = Vault::open(disk, &folder.vault(), &folder.subjects(), &master, &wal)?;
         let log = Log::open(disk, &folder, Box::new(signer))?;
         let mut audit = Self {
+            disk: disk.clone(),
             folder,
             origin: description.origin,
             model: description.model,
@@ -186,6 +188,16 @@ impl Audit {
     pub fn log_event(&mut self, kind: EventType, data: Value) -> Result<Logged> {
         let mut transaction = self.begin()?;
         transaction.event(kind, data)?;
+        transaction.commit()
+    }
+
+    /// Starts a run; otherwise the first event does.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::start_run`] and [`Transaction::commit`].
+    pub fn start_run(&mut self) -> Result<Logged> {
+        let mut transaction = self.begin()?;
+        transaction.start_run()?;
         transaction.commit()
     }
 
@@ -261,6 +273,20 @@ impl Audit {
     /// The key that others verify the log with.
     pub fn vkey(&self) -> &VerifierKey {
         self.log.key()
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.root()
+    }
+
+    /// Puts a public file beside the log.
+    pub(crate) fn keep(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let folder = parent(path);
+        if !folder.is_dir() {
+            self.disk.create_folder(folder, 0o755)?;
+            self.disk.sync_folder(self.root())?;
+        }
+        self.disk.replace(path, bytes, PUBLIC)
     }
 
     /// The newest head.
@@ -394,7 +420,7 @@ fn create(
     // Last: where this file stands, the log is complete.
     disk.replace(&path, &json.at(&path, "write the file")?, PRIVATE)?;
     disk.sync_folder(folder.root())?;
-    disk.sync_folder(above(folder.root()))?;
+    disk.sync_folder(parent(folder.root()))?;
     Ok(vkey)
 }
 
@@ -408,14 +434,6 @@ fn create_policy(disk: &Disk, folder: &Folder, vkey: &VerifierKey) -> Result<()>
     disk.replace(&dir.join("policy"), policy.as_bytes(), PUBLIC)?;
     disk.replace(&dir.join("requirements.json"), b"{\"v\":1}\n", PUBLIC)?;
     disk.replace(&dir.join("source"), SOURCE.as_bytes(), PUBLIC)
-}
-
-/// The folder above, for a path that may be relative.
-fn above(path: &Path) -> &Path {
-    match parent(path) {
-        above if above.as_os_str().is_empty() => Path::new("."),
-        above => above,
-    }
 }
 
 fn read_description(folder: &Folder) -> Result<Description> {

@@ -84,6 +84,7 @@ impl Disk {
         self.before("create", &temporary).at(path, "create the file")?;
         // No O_EXCL: what a crash left under this name is worthless.
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(true)
@@ -134,7 +135,9 @@ impl Disk {
     /// Makes a file's content durable.
     pub fn sync(&self, file: &File, path: &Path) -> Result<()> {
         self.before("sync", path).at(path, "sync the file")?;
-        file.sync_data().at(path, "sync the file")?;
+        if !self.is_simulated() {
+            file.sync_data().at(path, "sync the file")?;
+        }
         self.after_sync(file, path);
         Ok(())
     }
@@ -142,8 +145,10 @@ impl Disk {
     /// Makes the names in a folder durable.
     pub fn sync_folder(&self, path: &Path) -> Result<()> {
         self.before("sync folder", path).at(path, "sync the folder")?;
-        let folder = File::open(path).at(path, "open the folder")?;
-        folder.sync_all().at(path, "sync the folder")?;
+        if !self.is_simulated() {
+            let folder = File::open(path).at(path, "open the folder")?;
+            folder.sync_all().at(path, "sync the folder")?;
+        }
         self.after_folder_sync(path);
         Ok(())
     }
@@ -167,6 +172,10 @@ impl Disk {
 /// In the program the disk does what it is told; faults exist only in tests.
 #[cfg(not(test))]
 impl Disk {
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
     fn sync_threads(&self) -> usize {
         SYNC_THREADS
     }
@@ -190,6 +199,10 @@ impl Disk {
 
 #[cfg(test)]
 impl Disk {
+    fn is_simulated(&self) -> bool {
+        self.faults.is_some()
+    }
+
     fn sync_threads(&self) -> usize {
         // One by one, so that a seed always meets the same fault.
         if self.faults.is_some() { 1 } else { SYNC_THREADS }
@@ -263,6 +276,15 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// The folder a path lies in, for a path that may be relative.
 pub(crate) fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a file of the user's whole or not at all: a temporary one beside it takes its place once synced.
+///
+/// # Errors
+/// It cannot be written; then what was there before is untouched.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    Disk::default().replace(path, bytes, PUBLIC)
 }

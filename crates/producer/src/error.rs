@@ -118,9 +118,25 @@ pub enum Error {
     /// No run is open.
     #[error("no run is open in this log")]
     NoRun,
+    /// A run is open already.
+    #[error("a run is open in this log; end it first")]
+    RunOpen,
     /// The log cannot grow further.
     #[error("the log is full: it holds 2^53 - 1 entries")]
     Full,
+    /// A card that JSON cannot hold.
+    #[error("the model card cannot be written: {0}")]
+    Card(String),
+    /// A field that cannot be opened.
+    #[error(
+        "entry {index} has no private field `{field}` that could be opened (it may have been erased)"
+    )]
+    NoOpening {
+        /// The entry.
+        index: u64,
+        /// The field asked for.
+        field: String,
+    },
     /// There is no such entry.
     #[error("there is no entry {index}: the log has {size} entries")]
     NoEntry {

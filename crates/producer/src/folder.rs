@@ -32,6 +32,16 @@ impl Folder {
         self.0.join(id.to_string())
     }
 
+    /// A model card, under the digest that is in the log.
+    pub fn card(&self, digest: &[u8; 32]) -> PathBuf {
+        self.0.join("cards").join(format!("{}.json", hex::encode(digest)))
+    }
+
+    /// A signed head that a card speaks of.
+    pub fn quoted_head(&self, size: u64) -> PathBuf {
+        self.0.join("heads").join(size.to_string())
+    }
+
     /// A trust policy for trying out.
     pub fn policy(&self) -> PathBuf {
         self.0.join("policy")

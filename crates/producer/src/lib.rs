@@ -6,6 +6,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
+//! | `cards/`, `heads/`, `documents/` | model cards, the heads they speak of, documents too large for an event |
 //! | `policy/` | a trust policy with the log's own key, for trying out |
 //! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
@@ -18,8 +19,11 @@
 mod annotation;
 mod annotations;
 mod audit;
+mod card;
 mod disk;
+mod documents;
 mod error;
+mod evidence;
 #[cfg(test)]
 mod faults;
 mod folder;
@@ -31,6 +35,8 @@ mod seal;
 mod sequencer;
 mod signer;
 mod subjects;
+#[cfg(test)]
+mod survival;
 mod transaction;
 mod vault;
 mod wal;
@@ -38,7 +44,10 @@ mod wal;
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
 pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
+pub use card::LoggedCard;
+pub use disk::write_whole;
 pub use error::{Error, Result};
+pub use evidence::EntryChoice;
 pub use head::SignedHead;
 pub use keys::Passphrase;
 pub use reader::{Entries, LogReader};

@@ -184,10 +184,10 @@ impl Log {
     /// has to keep them (<https://c2sp.org/tlog-tiles#partial-tiles>). Those of the present edge stay for
     /// the sake of readers that hold an earlier head.
     fn discard_superseded(&self, former_size: u64) {
-        let levels = (0..8u8).map(|level| (Some(level), u32::from(level)));
+        let levels = (0..7u8).map(|level| (Some(level), u32::from(level)));
         for (level, height) in levels.chain([(None, 0)]) {
             let index = former_size >> (8 * (height + 1));
-            let was_partial = (former_size >> (8 * height)) % WIDTH != 0;
+            let was_partial = !(former_size >> (8 * height)).is_multiple_of(WIDTH);
             if was_partial && self.tiles.size() >> (8 * (height + 1)) > index {
                 let partial = TileId { level, index, width: 1 };
                 self.disk.discard_folder(parent(&self.folder.tile(partial)));

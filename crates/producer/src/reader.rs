@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use trail::event::EventError;
 use trail::tile::{TileId, TileSource, WIDTH, append_to_bundle, split_bundle};
 
 use crate::error::{Error, IoContext as _, Result};
@@ -38,6 +39,14 @@ impl LogReader {
     /// The head in `checkpoint`, its signatures not verified.
     pub fn head(&self) -> &SignedHead {
         &self.head
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(crate) fn damaged_entry(&self, index: u64, error: &EventError) -> Error {
+        Error::damaged(self.folder.root(), format!("entry {index}: {error}"))
     }
 
     /// The number of entries.

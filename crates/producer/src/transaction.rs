@@ -160,9 +160,22 @@ impl<'a> Transaction<'a> {
 
     /// Logs `run.start` where an event of this type needs a run and none is open.
     fn ensure_run(&mut self, kind: &EventType) -> Result<()> {
-        if !self.sequencer.needs_run(kind) {
-            return Ok(());
+        if self.sequencer.needs_run(kind) { self.open_run() } else { Ok(()) }
+    }
+
+    /// Starts a run, which otherwise the first event does.
+    ///
+    /// # Errors
+    /// A run is open, or the write-ahead log cannot be written.
+    pub fn start_run(&mut self) -> Result<()> {
+        if self.sequencer.run().is_some() {
+            return Err(Error::RunOpen);
         }
+        self.count_one();
+        self.or_break(Self::open_run)
+    }
+
+    fn open_run(&mut self) -> Result<()> {
         self.flush_window()?;
         let run = RunId::from_bytes(*Uuid::now_v7().as_bytes()).ok_or(Error::NoRun)?;
         self.sequencer.start_run(run);

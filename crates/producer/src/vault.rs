@@ -214,7 +214,7 @@ fn open_database(disk: &Disk, path: &Path, create: bool) -> Result<Database> {
     builder.set_cache_size(CACHE_BYTES);
     #[cfg(test)]
     if disk.faults.is_some() {
-        let backend = crate::faults::FaultyBackend::open(disk, path)?;
+        let backend = crate::faults::FaultyBackend::open(disk, path);
         return builder.create_with_backend(backend).map_err(failed(path));
     }
     builder.create(path).map_err(failed(path))

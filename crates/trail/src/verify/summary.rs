@@ -88,7 +88,7 @@ fn key_source(policy: Option<&TrustPolicy>, heads: &Heads) -> String {
         if fingerprints.is_empty() { "none".to_owned() } else { fingerprints.join(", ") },
     );
     if !policy.source.is_empty() {
-        text.push_str(&format!(" Source, in your words: {}", policy.source));
+        text.push_str(&format!(" Source, as you noted it: {}", policy.source));
     }
     text
 }

@@ -1,0 +1,240 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Verifiable provenance for models trained on human feedback.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rlhf-audit",
+    version,
+    about,
+    after_help = "Exit status: 0 done, or verified and the policy met; \
+1 verification failed or policy not met; 2 bad usage or unreadable input; 3 an outside service failed; \
+4 consistent with itself, but no policy was given."
+)]
+pub struct Args {
+    /// Print one JSON document on standard output, and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make keys and an empty log; print the verifier key.
+    Init(Init),
+    /// Log annotations, a guideline, an evaluation or an incident.
+    #[command(subcommand)]
+    Log(Log),
+    /// Start or end a training run.
+    #[command(subcommand)]
+    Run(Run),
+    /// Show events as JSON.
+    Show(Show),
+    /// Derive the model card from the log and log its digest.
+    Card(Card),
+    /// Write an evidence file.
+    Evidence(Evidence),
+    /// Verify an evidence file, a proof, a log's folder or a log's URL.
+    Verify(Verify),
+    /// Write the proof that one event is in the log.
+    Prove(Prove),
+    /// Serve the verifier page and the log on loopback.
+    Serve(Serve),
+    /// A whole run, from annotations to a verdict.
+    Demo(Demo),
+}
+
+/// How the keys of a log are unlocked.
+#[derive(Debug, clap::Args)]
+pub struct Unlock {
+    /// A file whose first line is the passphrase of the keys.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// The log's folder: new, or empty.
+    pub dir: PathBuf,
+    /// The name of the model that is trained.
+    #[arg(long)]
+    pub model: String,
+    /// The log's unique name, like a URL without its scheme [default: a random one].
+    #[arg(long)]
+    pub origin: Option<String>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Human judgements, one JSON object a line: prompt, response, annotator_id, reward; or
+    /// [prompt,] chosen, rejected [, annotator_id].
+    Annotations {
+        /// The log's folder.
+        dir: PathBuf,
+        /// The annotations; `.gz` is unpacked.
+        file: PathBuf,
+        /// Import the sound lines of a file with broken ones, and list what was left out.
+        #[arg(long)]
+        keep_going: bool,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
+    /// What annotators were told to do: a JSON object.
+    Guideline(LogDocument),
+    /// A result of testing the model: a JSON object.
+    Evaluation(LogDocument),
+    /// Something that went wrong: a JSON object.
+    Incident(LogDocument),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LogDocument {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// A JSON object.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Run {
+    /// Start a run. The first event of a log starts one by itself.
+    Start {
+        /// The log's folder.
+        dir: PathBuf,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
+    /// End the run that is open.
+    End {
+        /// The log's folder.
+        dir: PathBuf,
+        /// How it ended.
+        #[arg(long, default_value = "completed")]
+        outcome: String,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = false, args = ["index", "event_type"])]
+pub struct Show {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The index of one event, from 0.
+    pub index: Option<u64>,
+    /// All events of a type, for example `annotation`.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// At most so many of them, the newest.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// The form of a model card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CardFormat {
+    /// RFC 8785 JSON: the card itself.
+    Json,
+    /// A page for people, made from it.
+    Html,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Card {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The form.
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: CardFormat,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Which entries an evidence file carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EntryChoice {
+    /// All: every number can be recomputed.
+    All,
+    /// All but annotations, each with its proof: small, and counts are not established.
+    Claims,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Evidence {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Which entries to put in.
+    #[arg(long, value_enum, default_value = "all")]
+    pub entries: EntryChoice,
+    /// Open a private field to everyone who gets the file: `INDEX:FIELD`, for example `12:reward`.
+    #[arg(long, value_name = "INDEX:FIELD")]
+    pub open: Vec<String>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// An evidence file, a `.tlog-proof`, a log's folder or a log's URL.
+    pub target: String,
+    /// Your trust policy: a folder, a tlog-policy file or a file with one verifier key.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Prove {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The index of the event, from 0.
+    pub index: u64,
+    /// The file to write [default: INDEX.tlog-proof].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The port on 127.0.0.1; 0 lets the system choose.
+    #[arg(long, default_value_t = 8417)]
+    pub port: u16,
+    /// Serve this evidence file as well; the address that opens it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Vec<PathBuf>,
+    /// Let everyone who reaches the server read the entries, and not only the tree.
+    #[arg(long)]
+    pub open_entries: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// The folder to work in: new, or empty [default: a new one among the temporary files].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Your own annotations in place of the example's.
+    #[arg(long, value_name = "FILE")]
+    pub annotations: Option<PathBuf>,
+    /// Stop after the verdict.
+    #[arg(long)]
+    pub no_serve: bool,
+    /// The port to serve on; 0 lets the system choose.
+    #[arg(long, default_value_t = 8417)]
+    pub port: u16,
+}

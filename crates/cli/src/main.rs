@@ -1,0 +1,43 @@
+//! `rlhf-audit`: records training with human feedback in a tamper-evident log, and verifies such logs.
+#![forbid(unsafe_code)]
+
+mod args;
+mod card_html;
+mod commands;
+mod failure;
+mod output;
+mod policy;
+mod remote;
+mod report_text;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    let done = match args.command {
+        Command::Init(init) => commands::init::run(&init, &output),
+        Command::Log(what) => commands::log::run(&what, &output),
+        Command::Run(what) => commands::run::run(&what, &output),
+        Command::Show(show) => commands::show::run(&show, &output),
+        Command::Card(card) => commands::card::run(&card, &output),
+        Command::Evidence(evidence) => commands::evidence::run(&evidence, &output),
+        Command::Verify(verify) => commands::verify::run(&verify, &output),
+        Command::Prove(prove) => commands::prove::run(&prove, &output),
+        Command::Serve(serve) => commands::serve::run(&serve, &output),
+        Command::Demo(demo) => commands::demo::run(&demo, &output),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("rlhf-audit: {failure}");
+            failure.exit_code()
+        }
+    }
+}

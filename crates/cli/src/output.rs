@@ -1,0 +1,71 @@
+//! What goes to standard output: text for people, or one JSON document for programs.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value as Json;
+
+use crate::failure::Failure;
+
+/// Where results go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// JSON, or text.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints the result in the form that was asked for.
+    pub fn result(&self, json: &Json, text: impl fmt::Display) {
+        if self.json { line(json) } else { self.say(text) }
+    }
+
+    /// Prints a line for people only.
+    pub fn say(&self, text: impl fmt::Display) {
+        if !self.json {
+            line(printable(&text.to_string()));
+        }
+    }
+
+    /// A progress bar of `length` steps on standard error; hidden where nobody watches.
+    pub fn progress(&self, length: u64, what: &'static str) -> ProgressBar {
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(length).with_message(what);
+        // The template is fixed and valid; without it the bar still works.
+        match ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
+
+/// Control characters of a stranger's file must not reach the terminal.
+fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// A reader that has gone away (`| head`) is no error.
+fn line(text: impl fmt::Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Writes a file whole or not at all: a temporary one beside it takes its place once synced.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    producer::write_whole(path, bytes).map_err(Failure::from)
+}

@@ -1,0 +1,89 @@
+//! A log at a URL, read as static files (<https://c2sp.org/tlog-tiles>).
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, Response};
+use trail::note::MAX_NOTE;
+use trail::tile::{TileId, TileSource};
+
+use crate::failure::Failure;
+
+/// The largest entry bundle: 256 entries of 65,535 bytes, each after its length.
+const MAX_TILE: u64 = 256 * (65_535 + 2);
+
+/// A log's URL prefix.
+#[derive(Debug)]
+pub struct RemoteLog {
+    prefix: String,
+    client: Client,
+}
+
+impl RemoteLog {
+    /// The log below `url`.
+    pub fn new(url: &str) -> Result<Self, Failure> {
+        // Without a provider set, reqwest would panic; a second call finds it set, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .timeout(Duration::from_secs(30))
+            .user_agent(concat!("rlhf-audit/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| Failure::Outside(format!("{url}: {e}")))?;
+        Ok(Self { prefix: url.trim_end_matches('/').to_owned(), client })
+    }
+
+    /// The signed note at `checkpoint`.
+    pub fn checkpoint(&self) -> Result<String, Failure> {
+        let bytes = self.get("checkpoint", MAX_NOTE as u64).map_err(Failure::Outside)?;
+        String::from_utf8(bytes).map_err(|_| {
+            Failure::input(format!("{}/checkpoint: not UTF-8, so no checkpoint", self.prefix))
+        })
+    }
+
+    /// Whether the log lets us read entries at all.
+    pub fn opens_entries(&self, size: u64) -> Result<bool, Failure> {
+        if size == 0 {
+            return Ok(true);
+        }
+        let response = self.send(&TileId::bundle(0, size).to_string()).map_err(Failure::Outside)?;
+        let status = response.status();
+        Ok(![StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED].contains(&status))
+    }
+
+    fn send(&self, path: &str) -> Result<Response, String> {
+        let url = format!("{}/{path}", self.prefix);
+        self.client.get(&url).send().map_err(|e| format!("{url}: {}", root_cause(&e)))
+    }
+
+    fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, String> {
+        let url = format!("{}/{path}", self.prefix);
+        let response = self.send(path)?;
+        if !response.status().is_success() {
+            return Err(format!("{url}: the server answered {}", response.status()));
+        }
+        let mut bytes = Vec::new();
+        let read = response.take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|e| format!("{url}: {e}"))?;
+        if bytes.len() as u64 > limit {
+            return Err(format!("{url}: larger than {limit} bytes, so not what it should be"));
+        }
+        Ok(bytes)
+    }
+}
+
+impl TileSource for RemoteLog {
+    type Error = String;
+
+    fn read(&self, id: TileId) -> Result<Vec<u8>, String> {
+        self.get(&id.to_string(), MAX_TILE)
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,68 @@
+//! A report as text for people.
+
+use std::fmt;
+
+use trail::report::{ClaimStatus, Outcome, Report};
+
+/// Displays a report.
+#[derive(Debug)]
+pub struct ReportText<'a>(pub &'a Report);
+
+impl fmt::Display for ReportText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        writeln!(f, "{}", report.verdict_text)?;
+        writeln!(f, "{}", report.key_source)?;
+        let counts = &report.claim_counts;
+        writeln!(
+            f,
+            "{}\nClaims: {} recomputed, {} committed, {} asserted.",
+            report.not_proven, counts.recomputed, counts.committed, counts.asserted
+        )?;
+        list(f, "\nEstablished", &report.established)?;
+        list(f, "\nNot established", &report.not_established)?;
+        writeln!(f, "\nChecks")?;
+        for check in &report.checks {
+            let mark = match check.result {
+                Outcome::Pass => "ok    ",
+                Outcome::Fail => "FAILED",
+                Outcome::Absent => "absent",
+            };
+            writeln!(f, "  {mark}  {}: {}", check.title, check.reason)?;
+        }
+        if let Some(card) = &report.card {
+            writeln!(f, "\nModel card {} (as of {} entries)", card.sha256, card.as_of.size)?;
+            for claim in &card.claims {
+                let status = match claim.status {
+                    ClaimStatus::Established => "established",
+                    ClaimStatus::NotEstablished => "not established",
+                    ClaimStatus::Failed => "FAILED",
+                    ClaimStatus::Stated => "stated",
+                };
+                writeln!(f, "  {:<15}  {}: {}", status, claim.title, short(&claim.value))?;
+            }
+        }
+        write!(
+            f,
+            "\nLog {}, {} entries, root {}",
+            report.origin.as_deref().unwrap_or("(none)"),
+            report.size,
+            report.root
+        )
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, title: &str, sentences: &[String]) -> fmt::Result {
+    writeln!(f, "{title}")?;
+    sentences.iter().try_for_each(|sentence| writeln!(f, "  - {sentence}"))
+}
+
+/// Long values are cut: the card itself has them whole.
+fn short(value: &serde_json::Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut cut: String = text.chars().take(100).collect();
+    if text.chars().count() > 100 {
+        cut.push('…');
+    }
+    cut
+}

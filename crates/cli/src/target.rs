@@ -1,0 +1,90 @@
+//! What is to be verified: an evidence file, a proof, a log's folder or a log's URL.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use producer::LogReader;
+use trail::checkpoint::Checkpoint;
+use trail::evidence::Head;
+use trail::merkle::{self, Hash};
+use trail::note::Note;
+use trail::policy::TrustPolicy;
+use trail::proof::LogProof;
+use trail::report::Report;
+use trail::tile::{CheckedEntries, TileTree};
+use trail::verify::{self, EntryStream, Parts};
+
+use crate::failure::Failure;
+use crate::remote::RemoteLog;
+
+/// Verifies whatever `target` names.
+pub fn verify(target: &str, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+    if target.starts_with("http://") || target.starts_with("https://") {
+        return remote(target, policy);
+    }
+    let path = Path::new(target);
+    if path.is_dir() { folder(path, policy) } else { file(path, policy) }
+}
+
+fn file(path: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+    let bytes = fs::read(path).map_err(|e| Failure::file(path, "read the file", &e))?;
+    let named = |e: &dyn std::fmt::Display| Failure::input(format!("{}: {e}", path.display()));
+    if LogProof::is_one(&bytes) {
+        let text = String::from_utf8(bytes).map_err(|_| named(&"not UTF-8, so no tlog-proof"))?;
+        let proof = LogProof::parse(&text).map_err(|e| named(&e))?;
+        if proof.extra.is_none() {
+            return Err(named(
+                &"the proof does not carry its entry as extra data, so there is nothing to compare it with",
+            ));
+        }
+        return Ok(verify::verify_proof(&proof, policy));
+    }
+    verify::verify(&bytes, policy).map_err(|e| named(&e))
+}
+
+/// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing
+/// in the log.
+fn folder(dir: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+    let log = LogReader::open(dir)?;
+    let mut parts = Parts { heads: vec![head(&log.head().note, &[])], ..Parts::default() };
+    if let Some(card) = log.current_card()? {
+        let tree = TileTree::new(&log, log.size());
+        let path = merkle::consistency_path(card.card.as_of.size, log.size(), &tree);
+        let path = path.map_err(|e| Failure::input(format!("{}: {e}", dir.display())))?;
+        parts.heads = vec![head(&card.head.note, &[]), head(&log.head().note, &path)];
+        parts.card = Some(Cow::Owned(card.bytes));
+    }
+    parts.keys = keys_beside(dir);
+    let entries = CheckedEntries::new(&log, log.size()).map(|entry| entry.map(Cow::Owned));
+    Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), policy))
+}
+
+fn remote(url: &str, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+    let log = RemoteLog::new(url)?;
+    let note = log.checkpoint()?;
+    let parsed =
+        Note::parse(&note).map_err(|e| Failure::input(format!("{url}/checkpoint: {e}")))?;
+    let size = Checkpoint::parse(&parsed.text)
+        .map_err(|e| Failure::input(format!("{url}/checkpoint: {e}")))?
+        .size;
+    let parts = Parts { heads: vec![head(&note, &[])], ..Parts::default() };
+    if log.opens_entries(size)? {
+        let entries = CheckedEntries::new(&log, size).map(|entry| entry.map(Cow::Owned));
+        return Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), policy));
+    }
+    Ok(verify::verify_parts(&parts, EntryStream::Some(&[]), policy))
+}
+
+fn head(note: &str, path: &[Hash]) -> Head {
+    let proof = path.iter().map(|hash| hash.to_vec().into()).collect();
+    Head { note: note.to_owned(), proof }
+}
+
+/// The key that the producer wrote beside the log: it shows that the folder agrees with itself, and
+/// never counts as chosen.
+fn keys_beside(dir: &Path) -> Vec<String> {
+    let text = fs::read_to_string(dir.join("policy").join("policy")).unwrap_or_default();
+    let keys = text.lines().filter_map(|line| line.strip_prefix("log ")?.split_whitespace().next());
+    keys.map(str::to_owned).collect()
+}
