@@ -1,0 +1,138 @@
+//! Evidence files: what a regulator needs, put together from the log.
+
+use ciborium::Value;
+use serde_bytes::ByteBuf;
+use trail::commitment::DisclosedOpening;
+use trail::evidence::{Entries, Evidence, Head, ProvenEntry};
+use trail::merkle::{self, Hash};
+use trail::note::VerifierKey;
+use trail::proof::LogProof;
+use trail::tile::{TileError, TileTree};
+use trail::view::EntryProof;
+use trail::{Event, EventType, cbor};
+
+use crate::audit::Audit;
+use crate::card::LoggedCard;
+use crate::error::{Error, Result};
+use crate::reader::LogReader;
+
+/// Which entries go into an evidence file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryChoice {
+    /// All of them: every number can be recomputed.
+    All,
+    /// Those that single claims point at, each with its inclusion proof: all but annotations, metrics
+    /// and updates. Counts are then not established.
+    Claims,
+}
+
+impl LogReader {
+    /// Puts together the evidence for a card of this log.
+    ///
+    /// # Errors
+    /// The log is damaged.
+    pub fn evidence(
+        &self,
+        card: &LoggedCard,
+        key: &VerifierKey,
+        choice: EntryChoice,
+        openings: Vec<DisclosedOpening>,
+    ) -> Result<Evidence> {
+        let tree = TileTree::new(self, self.size());
+        let consistency = merkle::consistency_path(card.card.as_of.size, self.size(), &tree);
+        let consistency = consistency.map_err(|e| self.tile_error(e))?;
+        Ok(Evidence {
+            v: trail::evidence::VERSION,
+            card: Some(ByteBuf::from(card.bytes.clone())),
+            keys: vec![key.to_string()],
+            heads: vec![
+                Head { note: card.head.note.clone(), proof: Vec::new() },
+                Head { note: self.head().note.clone(), proof: byte_strings(&consistency) },
+            ],
+            anchors: Vec::new(),
+            entries: match choice {
+                EntryChoice::All => Entries::All(self.all_entries()?),
+                EntryChoice::Claims => Entries::Some(self.claimed_entries(&tree)?),
+            },
+            openings,
+        })
+    }
+
+    /// The proof that the entry at `index` is in the log, with the entry as its extra data.
+    ///
+    /// # Errors
+    /// There is no such entry, or the log is damaged.
+    pub fn prove(&self, index: u64) -> Result<LogProof> {
+        let entry = self.entry(index)?;
+        let tree = TileTree::new(self, self.size());
+        let path = merkle::inclusion_path(index, self.size(), &tree);
+        let path = path.map_err(|e| self.tile_error(e))?;
+        let checkpoint = self.head().note.clone();
+        Ok(LogProof { extra: Some(entry), index, path, checkpoint })
+    }
+
+    /// The JSON view of the entry at `index`, with its proof.
+    ///
+    /// # Errors
+    /// There is no such entry, or the log is damaged.
+    pub fn view(&self, index: u64) -> Result<serde_json::Value> {
+        let proof = self.prove(index)?;
+        let event = Event::decode(&proof.extra.unwrap_or_default());
+        let event = event.map_err(|e| self.damaged_entry(index, &e))?;
+        let root = &self.head().checkpoint.root;
+        let shown =
+            EntryProof { size: self.size(), root, path: &proof.path, note: &proof.checkpoint };
+        Ok(trail::view::entry(index, &event, Some(&shown)))
+    }
+
+    fn all_entries(&self) -> Result<Vec<ByteBuf>> {
+        self.entries(0..self.size()).map(|entry| Ok(ByteBuf::from(entry?))).collect()
+    }
+
+    fn claimed_entries(&self, tree: &TileTree<'_, Self>) -> Result<Vec<ProvenEntry>> {
+        let mut proven = Vec::new();
+        for (index, entry) in (0..).zip(self.entries(0..self.size())) {
+            let entry = entry?;
+            let event = Event::decode(&entry).map_err(|e| self.damaged_entry(index, &e))?;
+            if matches!(
+                event.kind,
+                EventType::Annotation | EventType::Metric | EventType::PolicyUpdate
+            ) {
+                continue;
+            }
+            let path = merkle::inclusion_path(index, self.size(), tree);
+            let path = path.map_err(|e| self.tile_error(e))?;
+            proven.push(ProvenEntry(index, ByteBuf::from(entry), byte_strings(&path)));
+        }
+        Ok(proven)
+    }
+
+    fn tile_error(&self, error: TileError<Error>) -> Error {
+        match error {
+            TileError::Source(error) => error,
+            other => Error::damaged(self.folder().root(), other.to_string()),
+        }
+    }
+}
+
+impl Audit {
+    /// The opening of one private field, to be given away.
+    ///
+    /// # Errors
+    /// The entry has no such field, or it was erased.
+    pub fn disclose(&self, index: u64, field: &str) -> Result<DisclosedOpening> {
+        let opening = self.openings(index)?.into_iter().find(|opening| opening.field == field);
+        let opening = opening.ok_or_else(|| Error::NoOpening { index, field: field.to_owned() })?;
+        let content: &Value = &opening.content;
+        Ok(DisclosedOpening {
+            r: opening.blind.to_vec(),
+            field: opening.field.clone(),
+            index,
+            content: cbor::encode(content).map_err(|e| Error::Event(e.into()))?,
+        })
+    }
+}
+
+fn byte_strings(hashes: &[Hash]) -> Vec<ByteBuf> {
+    hashes.iter().map(|hash| ByteBuf::from(hash.as_slice())).collect()
+}
