@@ -26,15 +26,18 @@ pub enum CborError {
     /// Tags carry meaning this format does not use.
     #[error("a CBOR tag stands where none is allowed")]
     Tag,
+    /// More arrays and maps one inside the other than any reader accepts.
+    #[error("arrays and maps are nested more than {MAX_DEPTH} deep")]
+    Depth,
 }
 
 /// Encodes `value` deterministically: shortest heads and floats, map keys in bytewise order.
 ///
 /// # Errors
-/// A map with two equal keys, or a tag anywhere in the value.
+/// A map with two equal keys, a tag anywhere in the value, or nesting that [`decode`] refuses.
 pub fn encode(value: &Value) -> Result<Vec<u8>, CborError> {
     let mut out = Vec::with_capacity(256);
-    write(&sorted(value)?, &mut out)?;
+    write(&sorted(value, MAX_DEPTH)?, &mut out)?;
     Ok(out)
 }
 
@@ -52,17 +55,23 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), CborError> {
     ciborium::into_writer(value, out).map_err(|e| CborError::Malformed(e.to_string()))
 }
 
-/// The same value with every map's keys in the order of their encodings.
-fn sorted(value: &Value) -> Result<Value, CborError> {
+/// The same value with every map's keys in the order of their encodings; at most `depth` arrays and
+/// maps may lie one inside the other.
+fn sorted(value: &Value, depth: usize) -> Result<Value, CborError> {
+    let inside = || depth.checked_sub(1).ok_or(CborError::Depth);
     Ok(match value {
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect::<Result<_, _>>()?),
+        Value::Array(items) => {
+            let depth = inside()?;
+            Value::Array(items.iter().map(|item| sorted(item, depth)).collect::<Result<_, _>>()?)
+        }
         Value::Map(pairs) => {
+            let depth = inside()?;
             let mut keyed = Vec::with_capacity(pairs.len());
             for (key, item) in pairs {
-                let key = sorted(key)?;
+                let key = sorted(key, depth)?;
                 let mut encoded = Vec::new();
                 write(&key, &mut encoded)?;
-                keyed.push((encoded, key, sorted(item)?));
+                keyed.push((encoded, key, sorted(item, depth)?));
             }
             keyed.sort_by(|a, b| a.0.cmp(&b.0));
             if keyed.windows(2).any(|pair| pair[0].0 == pair[1].0) {
@@ -207,6 +216,13 @@ mod tests {
             assert!(decode(&hex::decode(bytes).unwrap()).is_err(), "{why}");
         }
         assert!(decode(&[0x81; 10_000]).is_err(), "deep nesting");
+    }
+
+    #[test]
+    fn nothing_is_written_that_could_not_be_read_back() {
+        let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        assert!(decode(&encode(&nested(MAX_DEPTH)).unwrap()).is_ok());
+        assert_eq!(encode(&nested(MAX_DEPTH + 1)), Err(CborError::Depth));
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
