@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 /// Verifiable provenance for models trained on human feedback.
 #[derive(Debug, Parser)]
@@ -125,7 +125,7 @@ pub enum Run {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = false, args = ["index", "event_type"])]
+#[command(group = ArgGroup::new("which").required(true).args(["index", "event_type"]))]
 pub struct Show {
     /// The log's folder.
     pub dir: PathBuf,
