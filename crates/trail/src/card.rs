@@ -48,6 +48,16 @@ pub enum Pointer {
     },
 }
 
+impl Pointer {
+    /// The index, if it points at one entry.
+    pub fn entry(&self) -> Option<u64> {
+        match self {
+            Self::Entry { entry } => Some(*entry),
+            _ => None,
+        }
+    }
+}
+
 /// One claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

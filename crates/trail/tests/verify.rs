@@ -247,6 +247,20 @@ fn with_some_entries_single_statements_stand_and_counts_do_not() {
 }
 
 #[test]
+fn an_entry_left_out_makes_no_claim_that_points_at_it_false() {
+    let (evidence, log) = Log::sample(20).evidence();
+    let partial = log.partial(evidence, |event| {
+        event.kind != EventType::Annotation && event.kind != EventType::RunEnd
+    });
+    let report = run(&partial, Some(&log.policy()));
+    assert_eq!(failures(&report), [""; 0]);
+    let card = report.card.unwrap();
+    let claim = card.claims.iter().find(|claim| claim.id == "run.0").unwrap();
+    assert_eq!(claim.status, ClaimStatus::Stated);
+    assert_eq!(claim.reason, "said in the card; no event in the file repeats it");
+}
+
+#[test]
 fn an_entry_moved_to_another_index_is_not_included() {
     let (evidence, log) = Log::sample(20).evidence();
     let mut partial = log.partial(evidence, |event| event.kind != EventType::Annotation);

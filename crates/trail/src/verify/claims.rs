@@ -121,7 +121,7 @@ fn standing(claim: &Claim, derived: Option<&Claim>, replay: &Replay) -> ClaimRep
         {
             agreeing(claim, replay)
         }
-        Some(d) if replay.complete || !needs_all_entries(claim) => {
+        Some(d) if replay.complete || all_here(claim, replay) => {
             (ClaimStatus::Failed, format!("the log gives {} ({})", d.value, kind_name(d.kind)))
         }
         _ if claim.kind == ClaimKind::Asserted => {
@@ -166,6 +166,12 @@ fn not_all_here() -> (ClaimStatus, String) {
 fn needs_all_entries(claim: &Claim) -> bool {
     claim.kind == ClaimKind::Recomputed
         || claim.evidence.iter().any(|pointer| matches!(pointer, Pointer::Entries { .. }))
+}
+
+/// Whether every entry that the claim needs is in the file.
+fn all_here(claim: &Claim, replay: &Replay) -> bool {
+    let here = |pointer: &Pointer| pointer.entry().is_none_or(|at| !replay.missing.contains(&at));
+    !needs_all_entries(claim) && claim.evidence.iter().all(here)
 }
 
 fn kind_name(kind: ClaimKind) -> &'static str {

@@ -26,11 +26,15 @@ use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
 use crate::report::{Bytes, Check, Outcome, Report};
 
-/// Verifies an evidence file, by a policy if the verifying person has one.
+/// Verifies an evidence file, or a `.tlog-proof` that carries its entry, by a policy if the verifying
+/// person has one.
 ///
 /// # Errors
-/// The bytes are not an evidence file. Everything that can be read gets a report.
+/// The bytes are neither. Everything that can be read gets a report.
 pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
+    if LogProof::is_one(bytes) {
+        return verify_proof(bytes, policy);
+    }
     let evidence = Evidence::parse(bytes)?;
     let parts = Parts {
         card: evidence.card.as_ref().map(|card| Cow::Borrowed(card.as_slice())),
@@ -48,16 +52,20 @@ pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, Evid
     Ok(verify_parts(&parts, entries, policy))
 }
 
-/// Verifies a tlog-proof whose extra data is the entry, as `rlhf-audit prove` writes it.
-pub fn verify_proof(proof: &LogProof, policy: Option<&TrustPolicy>) -> Report {
+fn verify_proof(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
+    let text =
+        str::from_utf8(bytes).map_err(|_| EvidenceError::Proof("not a tlog-proof: not UTF-8"))?;
+    let proof = LogProof::parse(text).map_err(|e| EvidenceError::Proof(e.reason()))?;
+    let entry = proof.extra.ok_or(EvidenceError::Proof(
+        "this tlog-proof does not carry its entry as extra data, so there is nothing to compare it with",
+    ))?;
     let path = proof.path.iter().map(|hash| hash.to_vec().into()).collect();
-    let entry = proof.extra.clone().unwrap_or_default();
     let parts = Parts {
-        heads: vec![Head { note: proof.checkpoint.clone(), proof: Vec::new() }],
+        heads: vec![Head { note: proof.checkpoint, proof: Vec::new() }],
         ..Parts::default()
     };
     let entries = [ProvenEntry(proof.index, entry.into(), path)];
-    verify_parts(&parts, EntryStream::Some(&entries), policy)
+    Ok(verify_parts(&parts, EntryStream::Some(&entries), policy))
 }
 
 /// What is verified, besides the entries.

@@ -1,11 +1,11 @@
 //! The entries, read once in order: they must rebuild the signed root, be well-formed events, and be
 //! numbered without a gap; on the way the card's claims are derived again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::heads::Heads;
 use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass};
-use crate::card::{AsOf, Card, CardBuilder};
+use crate::card::{AsOf, Card, CardBuilder, Pointer};
 use crate::cbor;
 use crate::commitment::{self, DisclosedOpening};
 use crate::event::{Event, EventType, RunId};
@@ -36,6 +36,8 @@ pub struct Replay {
     pub root_at_card: Option<Hash>,
     /// The entry that holds the card's digest.
     pub card_entry: Option<u64>,
+    /// Entries that the card's claims point at and that are not there.
+    pub missing: BTreeSet<u64>,
     /// The runs, in order of appearance.
     pub runs: Vec<RunState>,
     /// Types that this version does not know.
@@ -75,6 +77,9 @@ pub fn replay(
     for opening in &parts.openings {
         replay.opened.insert(opening.index, None);
     }
+    let claims = card.iter().flat_map(|(card, _)| &card.claims);
+    let pointers = claims.flat_map(|claim| &claim.evidence);
+    replay.missing.extend(pointers.filter_map(Pointer::entry));
     let as_of = card.map(|(card, _)| card.as_of.clone());
     if let Some(as_of) = &as_of {
         replay.roots.insert(as_of.size, None);
@@ -210,6 +215,7 @@ impl Replay {
     }
 
     fn event(&mut self, index: u64, entry: &[u8]) {
+        self.missing.remove(&index);
         let event = match Event::decode(entry) {
             Ok(event) => event,
             Err(e) => {
@@ -315,7 +321,7 @@ impl Replay {
         openings: &[DisclosedOpening],
         checks: &mut Vec<Check>,
     ) -> Vec<OpeningReport> {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut wrong = None;
         let reports: Vec<OpeningReport> = openings
             .iter()
