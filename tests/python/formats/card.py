@@ -1,0 +1,150 @@
+"""The model card, derived from events; see transparency/card.md."""
+
+import uuid
+
+import rfc8785
+
+from . import cbor
+from .event import decode, rfc3339
+
+IDENTITY = (["Annex IV(1)(a)", "Annex XI(1)(1)"], ["MAP 2.1"])
+RECORDS = (["Art. 12(1)", "Art. 18"], ["GOVERN 1.4", "MEASURE 2.8"])
+DATA = (
+    ["Art. 10(2)(b)", "Art. 10(2)(c)", "Annex IV(2)(d)", "Annex XI(1)(2)(c)"],
+    ["MAP 2.3", "MEASURE 2.1"],
+)
+GUIDELINE = (["Art. 10(2)(c)", "Annex IV(2)(d)"], ["MAP 2.3", "GOVERN 3.2"])
+TRAINING = (["Annex IV(2)(b)", "Annex XI(1)(2)(b)"], ["MAP 2.3", "MEASURE 2.9"])
+EVALUATION = (
+    ["Art. 15(3)", "Annex IV(2)(g)", "Annex XI(2)(1)"],
+    ["MEASURE 2.1", "MEASURE 2.3"],
+)
+INCIDENT = (["Art. 73", "Art. 55(1)(c)"], ["MANAGE 4.3"])
+PRIVACY = (["Art. 10(5)"], ["MEASURE 2.10"])
+OVERSIGHT = (["Art. 11(1)", "Art. 21"], ["GOVERN 1.4", "MEASURE 2.8"])
+
+COUNTED = {
+    "annotations.count": ("annotation", DATA),
+    "auditors.grants": ("auditor.grant", OVERSIGHT),
+    "checkpoints.count": ("checkpoint", TRAINING),
+    "erasures.count": ("erasure", PRIVACY),
+    "incidents.count": ("incident", INCIDENT),
+    "policy_updates.count": ("policy.update", TRAINING),
+    "privacy.rounds": ("privacy.round", PRIVACY),
+    "publication.heads": ("head.published", RECORDS),
+}
+PRIVATE_FIELDS = (
+    "prompt",
+    "response",
+    "response_a",
+    "response_b",
+    "preference",
+    "reward",
+)
+
+
+def card(entries, origin, root):
+    """The card as of the head over exactly these entries."""
+    events = [decode(entry) for entry in entries]
+    whole = [{"entries": [0, len(entries)]}]
+    annotations = [
+        (index, event) for index, event in enumerate(events) if event["type"] == "annotation"
+    ]
+    data = [event["data"] for _, event in annotations]
+
+    def count(kind):
+        return sum(event["type"] == kind for event in events)
+
+    claims = [claim(id, count(kind), "recomputed", by, whole) for id, (kind, by) in COUNTED.items()]
+    types = {event["type"]: count(event["type"]) for event in events}
+    for id, value, by in [
+        ("events.count", len(events), RECORDS),
+        ("events.types", types, RECORDS),
+        ("runs.count", len({event["run"] for event in events}), RECORDS),
+        (
+            "annotations.preferences",
+            sum(d.get("kind") == "preference" for d in data),
+            DATA,
+        ),
+        ("annotations.ratings", sum(d.get("kind") == "rating" for d in data), DATA),
+        (
+            "annotations.annotators",
+            len({d["annotator"] for d in data if "annotator" in d}),
+            DATA,
+        ),
+    ]:
+        claims.append(claim(id, value, "recomputed", by, whole))
+    if annotations:
+        among = [{"entries": [annotations[0][0], annotations[-1][0] + 1]}]
+        times = [event["time"] for _, event in annotations]
+        period = [rfc3339(min(times)), rfc3339(max(times))]
+        claims.append(claim("annotations.period", period, "recomputed", DATA, among))
+        commitments = {"commitments": sum(field in d for d in data for field in PRIVATE_FIELDS)}
+        claims.append(claim("annotations.content", commitments, "committed", DATA, among))
+    claims += single(events)
+    claims.sort(key=lambda claim: claim["id"])
+    return {
+        "v": 1,
+        "as_of": {"origin": origin, "size": len(entries), "root": root.hex()},
+        "claims": claims,
+    }
+
+
+def single(events):
+    """The claims that come from one entry each, or two."""
+    model = None
+    for index, event in enumerate(events):
+        data, here = event["data"], [{"entry": index}]
+        match event["type"]:
+            case "run.start":
+                if "model" in data:
+                    model = claim(
+                        "model.name",
+                        cbor.to_json(data["model"]),
+                        "asserted",
+                        IDENTITY,
+                        here,
+                    )
+                yield run(index, event, events)
+            case "guideline":
+                digest = data["sha256"].hex() if "sha256" in data else None
+                evidence = here + ([{"sha256": digest}] if digest else [])
+                value = {"title": cbor.to_json(data.get("title")), "sha256": digest}
+                yield claim(f"guideline.{index}", value, "committed", GUIDELINE, evidence)
+            case "evaluation" | "incident" as kind:
+                absent = {"sha256": cbor.to_json(data.get("sha256"))}
+                value = cbor.to_json(data["document"]) if "document" in data else absent
+                by = EVALUATION if kind == "evaluation" else INCIDENT
+                yield claim(f"{kind}.{index}", value, "asserted", by, here)
+    if model:
+        yield model
+
+
+def run(index, start, events):
+    ends = [
+        (i, e) for i, e in enumerate(events) if e["run"] == start["run"] and e["type"] == "run.end"
+    ]
+    value = {
+        "run": str(uuid.UUID(bytes=start["run"])),
+        "started": rfc3339(start["time"]),
+        "ended": rfc3339(ends[0][1]["time"]) if ends else None,
+        "outcome": cbor.to_json(ends[0][1]["data"].get("outcome")) if ends else None,
+    }
+    evidence = [{"entry": index}, *({"entry": i} for i, _ in ends)]
+    return claim(f"run.{index}", value, "asserted", RECORDS, evidence)
+
+
+def claim(id, value, kind, asked_by, evidence):
+    eu, nist = asked_by
+    return {
+        "id": id,
+        "value": value,
+        "kind": kind,
+        "eu": eu,
+        "nist": nist,
+        "evidence": evidence,
+    }
+
+
+def to_bytes(card):
+    return rfc8785.dumps(card)

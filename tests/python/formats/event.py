@@ -1,0 +1,119 @@
+"""Events; see transparency/event.md."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from . import cbor
+
+FIELDS = {"v", "run", "seq", "data", "time", "type"}
+KNOWN_TYPES = {
+    "run.start",
+    "guideline",
+    "annotation",
+    "privacy.round",
+    "policy.update",
+    "checkpoint",
+    "metric",
+    "evaluation",
+    "card",
+    "report",
+    "auditor.grant",
+    "auditor.revoke",
+    "auditor.access",
+    "erasure",
+    "incident",
+    "head.published",
+    "run.end",
+}
+MAX_ENCODED = 65_535
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def encode(time, run, seq, kind, data):
+    """The entry as it is logged."""
+    entry = cbor.encode({"v": 1, "time": time, "run": run, "seq": seq, "type": kind, "data": data})
+    if len(entry) > MAX_ENCODED:
+        raise cbor.Refused("too large")
+    return entry
+
+
+def decode(entry):
+    """Reads an entry, refusing whatever is not exactly an event of version 1."""
+    if len(entry) > MAX_ENCODED:
+        raise cbor.Refused("too large")
+    event = cbor.decode(entry)
+    if not isinstance(event, dict) or set(event) != FIELDS:
+        raise cbor.Refused("not the six fields")
+    if not (is_unsigned(event["v"]) and event["v"] == 1):
+        raise cbor.Refused("not version 1")
+    if not (is_unsigned(event["time"]) and is_unsigned(event["seq"])):
+        raise cbor.Refused("time or seq is not an unsigned integer")
+    run = event["run"]
+    if not isinstance(run, bytes) or len(run) != 16 or uuid.UUID(bytes=run).version != 7:
+        raise cbor.Refused("run is not a UUID of version 7")
+    if not isinstance(event["type"], str):
+        raise cbor.Refused("type is not text")
+    data = event["data"]
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise cbor.Refused("data is not a map with text keys")
+    return event
+
+
+def is_unsigned(value):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64
+
+
+def rfc3339(micros):
+    """The time in RFC 3339, UTC, with no more digits than it takes."""
+    try:
+        when = EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return f"{micros} µs"
+    fraction = f".{when.microsecond:06}".rstrip("0") if when.microsecond else ""
+    return when.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
+
+
+def view(index, event):
+    """The JSON view of an event, without a proof."""
+    data, kind = event["data"], event["type"]
+
+    def shown(key):
+        return cbor.to_json(data.get(key), hash_or_hex)
+
+    return {
+        "index": index,
+        "run": str(uuid.UUID(bytes=event["run"])),
+        "seq": event["seq"],
+        "timestamp": rfc3339(event["time"]),
+        "event_type": kind,
+        "known_type": kind in KNOWN_TYPES,
+        "event_data": annotation(shown, data)
+        if kind == "annotation"
+        else cbor.to_json(data, hash_or_hex),
+        "policy_state": {
+            "checkpoint": shown("name" if kind == "checkpoint" else "checkpoint"),
+            "parameter_delta_norm": shown("delta_l2"),
+            "gradient_stats": shown("gradient_stats"),
+        },
+        "merkle_proof": None,
+        "signature": None,
+    }
+
+
+def annotation(shown, data):
+    hashes = (
+        ("response", "reward") if "response" in data else ("response_a", "response_b", "preference")
+    )
+    return {
+        "kind": shown("kind"),
+        "annotator_id": shown("annotator"),
+        "prompt_hash": shown("prompt"),
+        "reward": None,
+        "reward_reason": "committed, not shown; see the hash",
+        "privacy_noise": None,
+        "privacy_noise_reason": "noise is never logged in the clear",
+    } | {f"{field}_hash": shown(field) for field in hashes}
+
+
+def hash_or_hex(data):
+    return f"sha256:{data.hex()}" if len(data) == 32 else data.hex()

@@ -1,0 +1,165 @@
+"""Keys, entries and heads that several vectors use, and how values are spelled in JSON."""
+
+import struct
+import uuid
+from hashlib import sha256
+
+from formats import card, commitment, event, note, tree
+
+# RFC 8032, section 7.1, TEST 1 to 3: keys that everyone knows.
+SEEDS = [
+    bytes.fromhex(seed)
+    for seed in (
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+    )
+]
+ORIGIN = "rlhf-audit.example/vectors"
+LOG = note.SigningKey(ORIGIN, SEEDS[0])
+OTHER = note.SigningKey(ORIGIN, SEEDS[1])
+STRANGER = note.SigningKey("elsewhere.example/log", SEEDS[1])
+WITNESS = note.SigningKey("witness.example", SEEDS[2], note.COSIGNATURE)
+
+RUN = uuid.UUID("01932c07-a1b2-7c3d-8e4f-5a6b7c8d9e0f").bytes
+LATER_RUN = uuid.UUID("01932c08-0000-7000-8000-000000000001").bytes
+MINUTE = 60_000_000
+START = 28_333_334 * MINUTE  # 2023-11-14T22:14:00Z
+
+
+def committed(seq, **fields):
+    """Commitments to these fields of the event `seq`, with blinding values anyone can compute."""
+    return {
+        field: commitment.commit(RUN, seq, field, blind(seq, field), content)
+        for field, content in fields.items()
+    }
+
+
+def blind(seq, field):
+    """Test vectors need fixed blinding values. A producer draws them at random."""
+    return sha256(f"blinding value of {field} in event {seq}".encode()).digest()
+
+
+def rating(seq, annotator, reward):
+    private = committed(seq, prompt="Why is the sky blue?", response="Rayleigh.", reward=reward)
+    return {"kind": "rating", "annotator": bytes([annotator]) * 16} | private
+
+
+def preference(seq, annotator):
+    private = committed(
+        seq,
+        prompt="Say hello.",
+        response_a="Hello!",
+        response_b="Go away.",
+        preference="a",
+    )
+    return {"kind": "preference", "annotator": bytes([annotator]) * 16} | private
+
+
+def guideline():
+    text = b"Prefer the helpful answer.\n"
+    return {"title": "Instructions, first edition", "sha256": sha256(text).digest()}
+
+
+def sample(*rewards):
+    """A log of one run: start, guideline, ratings, a preference, evaluation, incident, end."""
+    events = [
+        ("run.start", {"model": "tiny-chat", "program": {"name": "vectors"}}),
+        ("guideline", guideline()),
+    ]
+    events += [
+        ("annotation", rating(2 + n, 0xA0 + n % 2, reward)) for n, reward in enumerate(rewards)
+    ]
+    events.append(("annotation", preference(len(events), 0xA7)))
+    evaluation = {"name": "harmless", "accuracy": 0.75, "items": 200}
+    events += [
+        ("evaluation", {"document": evaluation}),
+        ("incident", {"document": {"what": "a worker crashed", "severity": "low"}}),
+        ("run.end", {"outcome": "completed"}),
+    ]
+    return [
+        event.encode(moment(seq, kind), RUN, seq, kind, data)
+        for seq, (kind, data) in enumerate(events)
+    ]
+
+
+def moment(seq, kind):
+    """A batch of annotations carries one time, to the minute; other events their own."""
+    return START if kind in ("run.start", "annotation") else START + 1_000_000 * seq
+
+
+REWARDS = (4.0, 2.5)
+SAMPLE = sample(*REWARDS)
+
+
+def with_card(entries):
+    """The entries, then an event that logs the card derived from them; and that card."""
+    made = card.to_bytes(card.card(entries, ORIGIN, root_of(entries)))
+    return [*entries, card_event(len(entries), made)], made
+
+
+def card_event(seq, made):
+    """A card may follow the end of the run it tells of."""
+    return event.encode(START + 3 * MINUTE, RUN, seq, "card", {"sha256": sha256(made).digest()})
+
+
+# The entries of the test of Certificate Transparency's own log, and any number of plain ones.
+CT_ENTRIES = [
+    bytes.fromhex(entry)
+    for entry in (
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    )
+]
+
+
+def counted(size):
+    """The entries 0, 1, 2, …, each as eight bytes, big-endian."""
+    return [index.to_bytes(8, "big") for index in range(size)]
+
+
+def head(entries, key=LOG, *more):
+    """A signed tree head over these entries."""
+    text = note.checkpoint(key.vkey.name, len(entries), root_of(entries))
+    return note.note(text, key.line(text), *more)
+
+
+def root_of(entries):
+    return tree.root([tree.leaf(entry) for entry in entries])
+
+
+def chosen(key, **more):
+    """A policy that accepts this key, as a page hands it over."""
+    return {
+        "policy": f"log {key.vkey}\nquorum none\n",
+        "source": "The test vectors.",
+        "label": "policy.txt",
+        "chosen_on": "2026-11-23",
+    } | more
+
+
+def hexes(hashes):
+    return [digest.hex() for digest in hashes]
+
+
+def spell(value):
+    """A CBOR value in JSON: what JSON has no word for is an object whose one key begins with $."""
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    if isinstance(value, float):
+        return {"$float64": struct.pack(">d", value).hex()}
+    if isinstance(value, int) and abs(value) >= 2**53:
+        return {"$integer": str(value)}
+    if isinstance(value, list):
+        return [spell(item) for item in value]
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: spell(item) for key, item in value.items()}
+        return {"$map": [[spell(key), spell(item)] for key, item in value.items()]}
+    return value

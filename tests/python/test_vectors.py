@@ -1,0 +1,54 @@
+"""The published vectors are what the second implementation makes, and it refuses what they refuse."""
+
+from pymerkle import InmemoryTree
+
+from formats import cbor, event, note, tree
+from vectors import FOLDER, files
+
+
+def test_the_published_vectors_are_those_the_generator_makes():
+    made = files()
+    published = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
+    assert published == set(made)
+    for name, content in made.items():
+        advice = f"{name} differs; run `python tests/python/vectors.py` and look at what changed"
+        assert (FOLDER / name).read_bytes() == content, advice
+
+
+def test_what_the_vectors_refuse_is_refused_here_too(read_vectors):
+    for case in read_vectors("cbor.json")["refused"]:
+        assert refuses(cbor.decode, bytes.fromhex(case["hex"])), case["what"]
+    for case in read_vectors("events.json")["refused"]:
+        assert refuses(event.decode, bytes.fromhex(case["hex"])), case["what"]
+
+
+def refuses(decode, data):
+    try:
+        decode(data)
+    except cbor.Refused:
+        return True
+    return False
+
+
+def test_every_event_and_card_of_the_vectors_reads_back(read_vectors):
+    for case in read_vectors("events.json")["valid"]:
+        entry = bytes.fromhex(case["hex"])
+        assert cbor.encode(event.decode(entry)) == entry
+
+
+def test_roots_of_the_vectors_are_those_of_pymerkle(read_vectors):
+    vectors = read_vectors("merkle.json")
+    trees = {"ct": InmemoryTree(), "counted": InmemoryTree()}
+    trees["ct"].append_entries(bytes.fromhex(entry) for entry in vectors["entries"])
+    trees["counted"].append_entries(index.to_bytes(8, "big") for index in range(257))
+    for case in vectors["roots"]:
+        assert trees[case["of"]].get_root(case["size"]).hex() == case["root"], case
+    assert trees["ct"].get_leaf(1) == tree.leaf(b"")
+
+
+def test_fingerprints_are_those_of_openssl_and_signatures_those_of_cryptography(read_vectors):
+    vectors = read_vectors("checkpoints.json")
+    for case in vectors["keys"]:
+        assert note.VerifierKey.parse(case["vkey"]).fingerprint == case["fingerprint"]
+    head = vectors["heads"][0]
+    note.VerifierKey.parse(head["keys"][0]["vkey"]).verify(head["note"])
