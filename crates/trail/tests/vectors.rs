@@ -23,7 +23,7 @@ use trail::tile::{
     TileBuilder, TileId, TileSource, TileTree, append_to_bundle, split_bundle, tiles_of,
 };
 use trail::tlog_policy::TlogPolicy;
-use trail::verify::{verify, verify_proof};
+use trail::verify::verify;
 use trail::{Event, RunId, cbor, view};
 
 fn folder() -> PathBuf {
@@ -355,12 +355,13 @@ fn proofs() {
         };
         assert_eq!(proof.to_string(), text(case, "text"));
         assert_eq!(LogProof::parse(text(case, "text")).unwrap(), proof);
-        let report: Json =
-            serde_json::from_str(&verify_proof(&proof, Some(&policy)).to_json()).unwrap();
+        let report = verify(text(case, "text").as_bytes(), Some(&policy)).unwrap();
+        let report: Json = serde_json::from_str(&report.to_json()).unwrap();
         assert_excerpt(&report, &case["chosen"], text(case, "what"));
     }
     for case in list(&vectors, "refused") {
         assert!(LogProof::parse(text(case, "text")).is_err(), "{case}");
+        assert!(verify(text(case, "text").as_bytes(), Some(&policy)).is_err(), "{case}");
     }
 }
 
