@@ -76,11 +76,6 @@ impl Faults {
         self.state().dead
     }
 
-    /// Takes what another disk has done meanwhile as durable.
-    pub fn adopt(&self, root: &Path) {
-        self.state().synced = Synced::all_below(root);
-    }
-
     /// Puts the folder into a state it could be in after a power cut.
     pub fn cut_power(&self, root: &Path) {
         let state = &mut *self.state();
