@@ -6,7 +6,7 @@
 // Events: `verified` (the verdict is not `failed`) and `failed`. Their detail is the report,
 // or `{ error }` when the file could not be read.
 
-import { UnreadableEvidence, verify } from "./index.js";
+import { UnreadableEvidence, UnusablePolicy, verify } from "./index.js";
 import { cardView } from "./element/card-view.js";
 import { EntryDialog } from "./element/entry-dialog.js";
 import { sentence } from "./element/key-form.js";
@@ -197,24 +197,16 @@ export class RlhfAuditVerifier extends HTMLElement {
       const report = await verify(evidence.bytes, this.#panel.policy);
       if (task === this.#task) this.#showReport(report, asked);
     } catch (error) {
-      const refused = error instanceof UnreadableEvidence;
-      const policyRefused = refused && (await this.#readableWithoutPolicy(evidence));
       if (task !== this.#task) return;
-      if (policyRefused) {
+      if (error instanceof UnusablePolicy) {
         this.#showProblem("Your policy could not be used", error.message, asked, error);
-      } else if (refused) {
+      } else if (error instanceof UnreadableEvidence) {
         this.#showProblem("This file could not be read as evidence", error.message, asked, error);
       } else {
         console.error(error);
         this.#showProblem("The check could not be finished", VERIFIER_FAULT, asked, error);
       }
     }
-  }
-
-  /** Whether it was the policy that was refused, and not the file. @param {Evidence} evidence */
-  async #readableWithoutPolicy({ bytes }) {
-    if (this.#panel.policy === null) return false;
-    return verify(bytes, null).then(() => true, () => false);
   }
 
   /**

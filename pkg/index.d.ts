@@ -75,7 +75,7 @@ export interface Claim {
 
 export type ClaimStatus = "established" | "not_established" | "failed" | "stated";
 
-/** An entry of the log, a range of them (both ends included), or a digest that the log holds. */
+/** An entry of the log, a range of them (from the first up to, and without, the second), or a digest that the log holds. */
 export type ClaimEvidence = { entry: number } | { entries: [number, number] } | { sha256: string };
 
 /** Replayed from the events; its digest is in the log; or somebody said so and signed. */
@@ -113,6 +113,9 @@ export type WasmSource = BufferSource | URL | Response | WebAssembly.Module | Pr
 /** The input is not an evidence file at all: foreign, or cut short. */
 export class UnreadableEvidence extends Error {}
 
+/** The policy cannot be used: malformed, or with a requirement that this version does not know. */
+export class UnusablePolicy extends Error {}
+
 /** Loads the WebAssembly module; only needed to load it early or from somewhere else. */
 export function load(source?: WasmSource): Promise<void>;
 
@@ -123,6 +126,7 @@ export function load(source?: WasmSource): Promise<void>;
  * Never take `policy` from the file or from the place it came from: ask the person.
  *
  * @throws {UnreadableEvidence} when the bytes are no evidence file.
+ * @throws {UnusablePolicy} when the policy is none.
  */
 export function verify(bytes: Uint8Array, policy?: Policy | null): Promise<Report>;
 

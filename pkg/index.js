@@ -5,6 +5,7 @@
 
 import init, {
   __wbg_reset_state as startAfresh,
+  check_policy as wasmCheckPolicy,
   describe_keys as wasmDescribeKeys,
   entry as wasmEntry,
   verify as wasmVerify,
@@ -15,6 +16,11 @@ import init, {
 /** The input is not an evidence file at all: foreign, or cut short. */
 export class UnreadableEvidence extends Error {
   name = "UnreadableEvidence";
+}
+
+/** The policy is none: not the file is at fault. */
+export class UnusablePolicy extends Error {
+  name = "UnusablePolicy";
 }
 
 /** @type {Promise<void> | undefined} */
@@ -38,6 +44,7 @@ export function load(source) {
 export async function verify(bytes, policy = null) {
   await load();
   const chosen = policy === null ? undefined : JSON.stringify(policy);
+  if (chosen !== undefined) call(UnusablePolicy, () => wasmCheckPolicy(chosen));
   return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen)));
 }
 
@@ -66,11 +73,12 @@ function inlined() {
 }
 
 /**
+ * @template T
  * Calls into the module. What it refuses comes out as `Refusal` with its sentence. Anything else is
  * a bug in the module, which is then in no state to go on: it starts afresh.
  *
  * @param {new (message: string) => Error} Refusal
- * @param {() => string} run
+ * @param {() => T} run
  */
 function call(Refusal, run) {
   try {

@@ -10,7 +10,6 @@ use trail::evidence::Head;
 use trail::merkle::{self, Hash};
 use trail::note::Note;
 use trail::policy::TrustPolicy;
-use trail::proof::LogProof;
 use trail::report::Report;
 use trail::tile::{CheckedEntries, TileTree};
 use trail::verify::{self, EntryStream, Parts};
@@ -29,18 +28,7 @@ pub fn verify(target: &str, policy: Option<&TrustPolicy>) -> Result<Report, Fail
 
 fn file(path: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
     let bytes = fs::read(path).map_err(|e| Failure::file(path, "read the file", &e))?;
-    let named = |e: &dyn std::fmt::Display| Failure::input(format!("{}: {e}", path.display()));
-    if LogProof::is_one(&bytes) {
-        let text = String::from_utf8(bytes).map_err(|_| named(&"not UTF-8, so no tlog-proof"))?;
-        let proof = LogProof::parse(&text).map_err(|e| named(&e))?;
-        if proof.extra.is_none() {
-            return Err(named(
-                &"the proof does not carry its entry as extra data, so there is nothing to compare it with",
-            ));
-        }
-        return Ok(verify::verify_proof(&proof, policy));
-    }
-    verify::verify(&bytes, policy).map_err(|e| named(&e))
+    verify::verify(&bytes, policy).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
 }
 
 /// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing

@@ -87,6 +87,9 @@ pub enum EvidenceError {
         "this evidence file is not deterministic CBOR, as the format demands. Ask the producer for it again"
     )]
     NotDeterministic,
+    /// It begins like a tlog-proof and is none that can be verified alone.
+    #[error("{0}")]
+    Proof(&'static str),
     /// Of a later version.
     #[error(
         "this evidence file is of version {0} and this program reads version {VERSION}. Use a newer verifier"

@@ -29,8 +29,15 @@ pub struct LogProof {
 
 /// Why a text is not a tlog-proof.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("not a tlog-proof: {0}")]
+#[error("{0}")]
 pub struct LogProofError(&'static str);
+
+impl LogProofError {
+    /// Why, in words.
+    pub fn reason(&self) -> &'static str {
+        self.0
+    }
+}
 
 impl LogProof {
     /// Whether the text begins like one.
@@ -43,20 +50,25 @@ impl LogProof {
     /// # Errors
     /// The text is not of that form.
     pub fn parse(text: &str) -> Result<Self, LogProofError> {
-        let (head, checkpoint) =
-            text.split_once("\n\n").ok_or(LogProofError("no blank line before the checkpoint"))?;
+        let (head, checkpoint) = text
+            .split_once("\n\n")
+            .ok_or(LogProofError("not a tlog-proof: no blank line before the checkpoint"))?;
         let mut lines = head.split('\n').peekable();
         if lines.next() != Some(HEADER) {
-            return Err(LogProofError("the first line is not c2sp.org/tlog-proof@v1"));
+            return Err(LogProofError(
+                "not a tlog-proof: the first line is not c2sp.org/tlog-proof@v1",
+            ));
         }
         let extra = lines.next_if(|line| line.starts_with("extra "));
         let extra = extra.map(|line| BASE64.decode(&line["extra ".len()..])).transpose();
-        let extra = extra.map_err(|_| LogProofError("the extra data is not base64"))?;
+        let extra =
+            extra.map_err(|_| LogProofError("not a tlog-proof: the extra data is not base64"))?;
         let index = lines.next().and_then(|line| parse_decimal(line.strip_prefix("index ")?));
-        let index = index.ok_or(LogProofError("no index line"))?;
+        let index = index.ok_or(LogProofError("not a tlog-proof: no index line"))?;
         let path =
             lines.map(|line| BASE64.decode(line).ok()?.try_into().ok()).collect::<Option<_>>();
-        let path = path.ok_or(LogProofError("a hash is not 32 bytes of base64"))?;
+        let path =
+            path.ok_or(LogProofError("not a tlog-proof: a hash is not 32 bytes of base64"))?;
         Ok(Self { extra, index, path, checkpoint: checkpoint.to_owned() })
     }
 }

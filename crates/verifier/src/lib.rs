@@ -9,7 +9,7 @@ use trail::policy::TrustPolicy;
 use trail::tlog_policy::TlogPolicy;
 use wasm_bindgen::prelude::*;
 
-/// Verifies an evidence file (or a `.tlog-proof`), by the policy in `policy_json` if there is one,
+/// Verifies an evidence file or a `.tlog-proof`, by the policy in `policy_json` if there is one,
 /// and returns the report as JSON. The forms of both are in `transparency/`.
 ///
 /// # Errors
@@ -19,6 +19,15 @@ pub fn verify(bytes: &[u8], policy_json: Option<String>) -> Result<String, JsErr
     let policy = policy_json.as_deref().map(TrustPolicy::from_json).transpose().map_err(said)?;
     let report = trail::verify::verify(bytes, policy.as_ref()).map_err(said)?;
     Ok(report.to_json())
+}
+
+/// Whether [`verify`] could use this policy.
+///
+/// # Errors
+/// It could not; the message says why.
+#[wasm_bindgen]
+pub fn check_policy(policy_json: &str) -> Result<(), JsError> {
+    TrustPolicy::from_json(policy_json).map(drop).map_err(said)
 }
 
 /// The keys in a C2SP tlog-policy, as a JSON array, for a person to compare before choosing them.

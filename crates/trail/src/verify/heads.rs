@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Parts, bytes, fail, hashes, pass};
+use super::{Parts, absent, bytes, fail, hashes, pass};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Head;
 use crate::merkle::{self, Hash};
@@ -60,6 +60,12 @@ pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<C
     let newest = heads.newest().map(ToString::to_string).unwrap_or_default();
     checks.push(with(pass("heads.form", FORM, readable(&heads)), "newest tree head", newest));
     let signature = match signatures(&mut heads, parts, policy) {
+        // A proof or a URL names no key, so without a chosen one there is nothing to check with.
+        Ok(()) if heads.signers.is_empty() => absent(
+            "heads.signature",
+            SIGNATURE,
+            "neither you nor the file names a key of this log to check the signatures with",
+        ),
         Ok(()) => signed_check(&heads),
         Err(reason) => fail("heads.signature", SIGNATURE, reason),
     };
@@ -142,11 +148,11 @@ fn signatures(
     if let (Some(policy), Some(newest)) = (policy, heads.list.last()) {
         heads.cosigners = policy.tlog.cosigners(&newest.note).map_err(|e| e.to_string())?;
     }
-    if heads.signers.is_empty() {
-        return Err(match parts.keys.is_empty() && policy.is_none() {
-            true => "no key to check the signatures with: choose one".into(),
-            false => "no key named in the file or chosen by you signed every tree head under the log's name".into(),
-        });
+    if heads.signers.is_empty() && !parts.keys.is_empty() {
+        return Err(
+            "no key named in the file or chosen by you signed every tree head under the log's name"
+                .into(),
+        );
     }
     Ok(())
 }
