@@ -27,13 +27,14 @@ pub struct LoggedCard {
 }
 
 impl LogReader {
-    /// The card that the log gives as of its newest head. Reads every entry once.
+    /// The card that the log gives as of its newest head. Reads every entry once, and compares it with
+    /// the tree: a card of damaged entries would stand in the log for ever.
     ///
     /// # Errors
     /// The log is damaged.
     pub fn derive_card(&self) -> Result<Card> {
         let mut builder = CardBuilder::default();
-        for (index, entry) in (0..).zip(self.entries(0..self.size())) {
+        for (index, entry) in (0..).zip(self.checked_entries()) {
             let event = Event::decode(&entry?);
             let event = event.map_err(|e| self.damaged_entry(index, &e))?;
             builder.add(index, &event);

@@ -286,5 +286,10 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// # Errors
 /// It cannot be written; then what was there before is untouched.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    Disk::default().replace(path, bytes, PUBLIC)
+    let written = Disk::default().replace(path, bytes, PUBLIC);
+    if written.is_err() {
+        // It may not have come to a temporary file; the first error is the one to report.
+        let _ = fs::remove_file(beside(path));
+    }
+    written
 }

@@ -67,6 +67,10 @@ impl LogReader {
         let tree = TileTree::new(self, self.size());
         let path = merkle::inclusion_path(index, self.size(), &tree);
         let path = path.map_err(|e| self.tile_error(e))?;
+        let head = &self.head().checkpoint;
+        // A proof that does not hold would look like a forgery to whoever gets it.
+        merkle::verify_inclusion(&entry, index, head.size, &head.root, &path)
+            .map_err(|e| Error::damaged(self.folder().root(), format!("entry {index}: {e}")))?;
         let checkpoint = self.head().note.clone();
         Ok(LogProof { extra: Some(entry), index, path, checkpoint })
     }
@@ -86,12 +90,12 @@ impl LogReader {
     }
 
     fn all_entries(&self) -> Result<Vec<ByteBuf>> {
-        self.entries(0..self.size()).map(|entry| Ok(ByteBuf::from(entry?))).collect()
+        self.checked_entries().map(|entry| Ok(ByteBuf::from(entry?))).collect()
     }
 
     fn claimed_entries(&self, tree: &TileTree<'_, Self>) -> Result<Vec<ProvenEntry>> {
         let mut proven = Vec::new();
-        for (index, entry) in (0..).zip(self.entries(0..self.size())) {
+        for (index, entry) in (0..).zip(self.checked_entries()) {
             let entry = entry?;
             let event = Event::decode(&entry).map_err(|e| self.damaged_entry(index, &e))?;
             if matches!(

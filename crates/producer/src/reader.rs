@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use trail::event::EventError;
-use trail::tile::{TileId, TileSource, WIDTH, append_to_bundle, split_bundle};
+use trail::tile::{CheckedEntries, TileId, TileSource, WIDTH, append_to_bundle, split_bundle};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::folder::Folder;
@@ -68,6 +68,16 @@ impl LogReader {
     pub fn entries(&self, range: Range<u64>) -> Entries<'_> {
         let end = range.end.min(self.size());
         Entries { log: self, next: range.start, end, bundle: VecDeque::new() }
+    }
+
+    /// All entries, compared with the tree on the way.
+    pub(crate) fn checked_entries(&self) -> impl Iterator<Item = Result<Vec<u8>>> {
+        CheckedEntries::new(self, self.size()).map(|entry| {
+            entry.map_err(|why| {
+                let why = format!("{why}; restore the whole folder from a backup");
+                Error::damaged(self.folder.root(), why)
+            })
+        })
     }
 
     /// The entries of the bundle that starts at `first`, a multiple of 256.

@@ -1,9 +1,11 @@
 //! `rlhf-audit evidence`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 use trail::commitment::DisclosedOpening;
+use trail::report::Outcome;
 
 use super::open;
 use crate::args::{EntryChoice, Evidence};
@@ -25,6 +27,7 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
     let evidence = audit.reader().evidence(&card, audit.vkey(), choice, openings)?;
     let bytes =
         evidence.to_bytes().map_err(|e| Failure::file(&args.output, "write the evidence", &e))?;
+    check(&args.dir, &bytes)?;
     write_file(&args.output, &bytes)?;
     output.result(
         &json!({
@@ -41,6 +44,19 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
         ),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Evidence of a damaged log would look like a forgery to whoever gets it, so none is written.
+fn check(dir: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let report = trail::verify::verify(bytes, None).map_err(Failure::input)?;
+    let failed = report.checks.iter().find(|check| check.result == Outcome::Fail);
+    failed.map_or(Ok(()), |check| {
+        Err(Failure::input(format!(
+            "{}: the log is damaged, and no evidence was written: {}; restore the whole folder from a backup",
+            dir.display(),
+            check.reason
+        )))
+    })
 }
 
 fn parse_field(text: &str) -> Result<(u64, &str), Failure> {
