@@ -58,6 +58,24 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// Appends all leaves of another frontier. The leaves here must be a multiple of a power of two that
+    /// is at least the other's size, so that the other's subtrees stay subtrees of the whole.
+    pub fn append(&mut self, other: &Self) {
+        let mut rest = other.size;
+        for subtree in &other.subtrees {
+            let width = 1 << rest.ilog2();
+            rest -= width;
+            let mut hash = *subtree;
+            for _ in 0..(self.size / width).trailing_ones() {
+                if let Some(left) = self.subtrees.pop() {
+                    hash = node_hash(&left, &hash);
+                }
+            }
+            self.subtrees.push(hash);
+            self.size += width;
+        }
+    }
+
     /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,0 +1,252 @@
+//! Checkpoints on disk: one safetensors file, or a folder of shards with their index.
+//!
+//! Files are read in pieces rather than mapped: a mapped file that somebody truncates meanwhile ends
+//! the process with a signal, a read one gives an error. It costs one copy beside the hashing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::safetensors::{self, HeaderError, MAX_HEADER, PREFIX, Tensor};
+
+/// Why a checkpoint cannot be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("{}: could not read it: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not safetensors, or lies.
+    #[error("{}: {source}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: HeaderError,
+    },
+    /// The folder holds no checkpoint, or its index does not fit.
+    #[error("{}: {why}", path.display())]
+    Folder {
+        /// The folder or index.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Somebody wrote to the file while it was read.
+    #[error("{}: the file changed while it was read; read it again when nobody writes to it", .0.display())]
+    Changed(PathBuf),
+}
+
+/// The tensors of a checkpoint and where their bytes are.
+#[derive(Debug)]
+pub struct Checkpoint {
+    files: Vec<OpenFile>,
+    tensors: Vec<Located>,
+}
+
+/// A tensor and its file.
+#[derive(Debug)]
+pub struct Located {
+    file: usize,
+    /// The tensor.
+    pub tensor: Tensor,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Checkpoint {
+    /// Opens a `.safetensors` file, or a folder with `model.safetensors` or shards and their index.
+    ///
+    /// # Errors
+    /// It is neither, or a file of it cannot be read or lies.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let paths = if path.is_dir() { shards(path)? } else { vec![path.to_owned()] };
+        let mut checkpoint = Self { files: Vec::new(), tensors: Vec::new() };
+        let mut names: HashMap<String, PathBuf> = HashMap::new();
+        for path in paths {
+            let (file, tensors) = OpenFile::open(&path)?;
+            for tensor in tensors {
+                if let Some(other) = names.insert(tensor.name.clone(), path.clone()) {
+                    let name: String = tensor.name.chars().take(200).collect();
+                    let why = format!("the tensor `{name}` is in {} as well", other.display());
+                    return Err(CheckpointError::Folder { path, why });
+                }
+                checkpoint.tensors.push(Located { file: checkpoint.files.len(), tensor });
+            }
+            checkpoint.files.push(file);
+        }
+        checkpoint.tensors.sort_by(|a, b| a.tensor.name.as_bytes().cmp(b.tensor.name.as_bytes()));
+        Ok(checkpoint)
+    }
+
+    /// The tensors, sorted by name.
+    pub fn tensors(&self) -> &[Located] {
+        &self.tensors
+    }
+
+    /// The bytes of all tensors.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|located| located.tensor.length).sum()
+    }
+
+    /// Fills `buffer` with a tensor's bytes from `from` on.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has become shorter.
+    pub fn read(
+        &self,
+        located: &Located,
+        from: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), CheckpointError> {
+        let file = &self.files[located.file];
+        match file.file.read_exact_at(buffer, located.tensor.offset + from) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(CheckpointError::Changed(file.path.clone()))
+            }
+            result => result.map_err(|source| file.error(source)),
+        }
+    }
+
+    /// Checks that no file has changed since it was opened.
+    ///
+    /// # Errors
+    /// One has; the error names it.
+    pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
+        self.files.iter().try_for_each(OpenFile::check_unchanged)
+    }
+}
+
+impl OpenFile {
+    fn open(path: &Path) -> Result<(Self, Vec<Tensor>), CheckpointError> {
+        let error = |source| CheckpointError::Io { path: path.to_owned(), source };
+        let refused = |source| CheckpointError::Header { path: path.to_owned(), source };
+        let file = File::open(path).map_err(error)?;
+        let metadata = file.metadata().map_err(error)?;
+        let length = metadata.len();
+        let mut start = Vec::new();
+        (&file).take(PREFIX).read_to_end(&mut start).map_err(error)?;
+        let header = safetensors::header_length(&start, length).map_err(refused)?;
+        // At most 100 MB, as checked.
+        let mut bytes = vec![0; header.min(MAX_HEADER) as usize];
+        file.read_exact_at(&mut bytes, PREFIX).map_err(error)?;
+        let tensors = safetensors::parse_header(&bytes, length).map_err(refused)?;
+        let modified = metadata.modified().ok();
+        Ok((Self { path: path.to_owned(), file, length, modified }, tensors))
+    }
+
+    fn check_unchanged(&self) -> Result<(), CheckpointError> {
+        let now = self.file.metadata().map_err(|source| self.error(source))?;
+        if now.len() == self.length && now.modified().ok() == self.modified {
+            Ok(())
+        } else {
+            Err(CheckpointError::Changed(self.path.clone()))
+        }
+    }
+
+    fn error(&self, source: io::Error) -> CheckpointError {
+        CheckpointError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// The index beside shards, as `save_pretrained` writes it.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The safetensors files that make up the checkpoint in a folder.
+fn shards(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let wrong = |path: &Path, why: String| CheckpointError::Folder { path: path.to_owned(), why };
+    let single = dir.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let mut indices = named(dir, ".safetensors.index.json")?;
+    let Some(path) = indices.pop() else { return unindexed(dir) };
+    if !indices.is_empty() {
+        return Err(wrong(dir, "it holds more than one index; name the file you mean".into()));
+    }
+    let json =
+        fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+    let index: Index = serde_json::from_slice(&json)
+        .map_err(|e| wrong(&path, format!("not an index of shards: {e}")))?;
+    let mut files: Vec<&String> = index.weight_map.values().collect();
+    files.sort();
+    files.dedup();
+    if let Some(name) = files.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref()))
+    {
+        return Err(wrong(&path, format!("it names a shard outside its folder: {name}")));
+    }
+    let paths = files.iter().map(|name| dir.join(name)).collect::<Vec<_>>();
+    check_index(&path, &index, &paths)?;
+    Ok(paths)
+}
+
+/// The index must name every tensor of the shards, in its shard, and no other.
+fn check_index(path: &Path, index: &Index, shards: &[PathBuf]) -> Result<(), CheckpointError> {
+    let wrong = |why: String| CheckpointError::Folder { path: path.to_owned(), why };
+    let mut found = 0;
+    for shard in shards {
+        let name = shard.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for tensor in OpenFile::open(shard)?.1 {
+            if index.weight_map.get(&tensor.name).map(String::as_str) != Some(name) {
+                let tensor: String = tensor.name.chars().take(200).collect();
+                return Err(wrong(format!("it does not name the tensor `{tensor}` of {name}")));
+            }
+            found += 1;
+        }
+    }
+    if found != index.weight_map.len() {
+        return Err(wrong(format!(
+            "it names {} tensors and the shards hold {found}",
+            index.weight_map.len()
+        )));
+    }
+    Ok(())
+}
+
+/// A folder without an index: the one safetensors file in it, as adapters are saved.
+fn unindexed(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let files = named(dir, ".safetensors")?;
+    let why = match files.len() {
+        1 => return Ok(files),
+        0 if !named(dir, ".bin")?.is_empty() => {
+            "only pickled .bin files are in it, which can run code when loaded and are not read here; save it \
+             again with model.save_pretrained(DIR, safe_serialization=True)"
+        }
+        0 => "no .safetensors file is in it",
+        _ => "it holds several .safetensors files and no index; name the file you mean",
+    };
+    Err(CheckpointError::Folder { path: dir.to_owned(), why: why.to_owned() })
+}
+
+fn named(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, CheckpointError> {
+    let error = |source| CheckpointError::Io { path: dir.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        if entry.file_name().to_str().is_some_and(|name| name.ends_with(ending)) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,24 @@
+//! Digests of model weights: what a checkpoint weighs in the log, and how far it moved.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`dtype`] | element types and their values |
+//! | [`safetensors`] | the header of a safetensors file, read with suspicion |
+//! | [`tree`] | the weight tree: tensors, leaves, root, proofs |
+//! | [`delta`] | how two versions of a tensor differ |
+//! | [`checkpoint`] | checkpoints on disk: one file, or shards with an index |
+//! | [`compute`] | digest and comparison of whole checkpoints, in parallel |
+//!
+//! The weight tree is specified in `transparency/weights.md`. Its root does not depend on file layout,
+//! shard count or machine.
+#![forbid(unsafe_code)]
+
+pub mod delta;
+pub mod dtype;
+pub mod safetensors;
+pub mod tree;
+
+#[cfg(feature = "files")]
+pub mod checkpoint;
+#[cfg(feature = "files")]
+pub mod compute;
