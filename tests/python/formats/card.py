@@ -1,6 +1,7 @@
 """The model card, derived from events; see transparency/card.md."""
 
 import uuid
+from collections import Counter
 
 import rfc8785
 
@@ -52,14 +53,11 @@ def card(entries, origin, root):
     ]
     data = [event["data"] for _, event in annotations]
 
-    def count(kind):
-        return sum(event["type"] == kind for event in events)
-
-    claims = [claim(id, count(kind), "recomputed", by, whole) for id, (kind, by) in COUNTED.items()]
-    types = {event["type"]: count(event["type"]) for event in events}
+    types = Counter(event["type"] for event in events)
+    claims = [claim(id, types[kind], "recomputed", by, whole) for id, (kind, by) in COUNTED.items()]
     for id, value, by in [
         ("events.count", len(events), RECORDS),
-        ("events.types", types, RECORDS),
+        ("events.types", dict(types), RECORDS),
         ("runs.count", len({event["run"] for event in events}), RECORDS),
         (
             "annotations.preferences",

@@ -45,13 +45,14 @@ def bundle(entries):
 
 
 def split_bundle(data, width):
-    entries = []
-    while data:
-        length = int.from_bytes(data[:2], "big")
-        entry, data = data[2 : 2 + length], data[2 + length :]
+    entries, at = [], 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 2], "big")
+        entry = data[at + 2 : at + 2 + length]
         if len(entry) != length:
             raise ValueError("a bundle breaks off")
         entries.append(entry)
+        at += 2 + length
     if len(entries) != width:
         raise ValueError(f"{len(entries)} entries in a bundle of {width}")
     return entries
@@ -72,12 +73,11 @@ class Log:
             entries += split_bundle((self.folder / where).read_bytes(), width)
         return entries
 
-    def hashes(self, level):
-        """All hashes in the tiles of one level."""
-        hashes = []
-        for where, width in spread(level, self.size >> 8 * level):
-            data = (self.folder / where).read_bytes()
-            if len(data) != 32 * width:
-                raise ValueError(f"{where} is {len(data)} bytes long, not {32 * width}")
-            hashes += [data[i : i + 32] for i in range(0, len(data), 32)]
-        return hashes
+    def paths(self):
+        """The tiles and bundles that a log of this size consists of."""
+        levels = [(level, self.size >> 8 * level) for level in range(8)]
+        return [
+            where
+            for level, nodes in [*levels, (None, self.size)]
+            for where, _ in spread(level, nodes)
+        ]
