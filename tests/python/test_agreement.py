@@ -6,6 +6,7 @@ from hashlib import sha256
 from itertools import combinations
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from pymerkle import InmemoryTree
 from pymerkle.proof import verify_consistency, verify_inclusion
 
