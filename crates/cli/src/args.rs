@@ -1,5 +1,6 @@
 //! The arguments.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
@@ -34,6 +35,8 @@ pub enum Command {
     Run(Run),
     /// Show events as JSON.
     Show(Show),
+    /// Digest weights, and compare them with others.
+    Digest(Digest),
     /// Derive the model card from the log and log its digest.
     Card(Card),
     /// Write an evidence file.
@@ -85,12 +88,86 @@ pub enum Log {
         #[command(flatten)]
         unlock: Unlock,
     },
+    /// The policy's weights before and after an update.
+    Update(LogUpdate),
+    /// A named checkpoint.
+    Checkpoint(LogCheckpoint),
     /// What annotators were told to do: a JSON object.
     Guideline(LogDocument),
     /// A result of testing the model: a JSON object.
     Evaluation(LogDocument),
     /// Something that went wrong: a JSON object.
     Incident(LogDocument),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LogUpdate {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The weights before: a .safetensors file or a checkpoint's folder.
+    #[arg(long, value_name = "A")]
+    pub base: PathBuf,
+    /// The weights after.
+    #[arg(long, value_name = "B")]
+    pub next: PathBuf,
+    /// The optimizer's step.
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// The annotations it learned from: those among the entries FIRST up to, and without, END
+    /// [default: all since the run's last update].
+    #[arg(long, value_name = "FIRST..END", value_parser = parse_range)]
+    pub learned_from: Option<Range<u64>>,
+    /// A number measured, for example `loss=0.61`.
+    #[arg(long = "metric", value_name = "NAME=NUMBER", value_parser = parse_metric)]
+    pub metrics: Vec<(String, f64)>,
+    /// Log the update even when tensors came, went or changed their shape.
+    #[arg(long)]
+    pub allow_structure_change: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LogCheckpoint {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The checkpoint's name.
+    pub name: String,
+    /// The weights: a .safetensors file or a checkpoint's folder.
+    #[arg(long, value_name = "PATH")]
+    pub weights: PathBuf,
+    /// A number measured, for example `accuracy=0.9`.
+    #[arg(long = "metric", value_name = "NAME=NUMBER", value_parser = parse_metric)]
+    pub metrics: Vec<(String, f64)>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    parsed.ok_or_else(|| {
+        "give the first entry and the one after the last, for example 1..37".to_owned()
+    })
+}
+
+fn parse_metric(text: &str) -> Result<(String, f64), String> {
+    let parsed =
+        text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
+    parsed
+        .filter(|(name, _): &(String, f64)| !name.is_empty())
+        .ok_or_else(|| "give a name and a number, for example loss=0.61".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Digest {
+    /// A .safetensors file or a checkpoint's folder.
+    pub path: PathBuf,
+    /// Compare with this one: how far PATH moved from it.
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
+    /// Compare even when tensors came, went or changed their shape.
+    #[arg(long)]
+    pub allow_structure_change: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -195,6 +272,9 @@ pub struct Verify {
     /// Your trust policy: a folder, a tlog-policy file or a file with one verifier key.
     #[arg(long, value_name = "DIR|FILE")]
     pub policy: Option<PathBuf>,
+    /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log.
+    #[arg(long, value_name = "PATH")]
+    pub weights: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Log(what) => commands::log::run(&what, &output),
         Command::Run(what) => commands::run::run(&what, &output),
         Command::Show(show) => commands::show::run(&show, &output),
+        Command::Digest(digest) => commands::digest::run(&digest, &output),
         Command::Card(card) => commands::card::run(&card, &output),
         Command::Evidence(evidence) => commands::evidence::run(&evidence, &output),
         Command::Verify(verify) => commands::verify::run(&verify, &output),

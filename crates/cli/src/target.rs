@@ -18,24 +18,37 @@ use crate::failure::Failure;
 use crate::remote::RemoteLog;
 
 /// Verifies whatever `target` names.
-pub fn verify(target: &str, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+pub fn verify(
+    target: &str,
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, Failure> {
     if target.starts_with("http://") || target.starts_with("https://") {
-        return remote(target, policy);
+        return remote(target, policy, weights);
     }
     let path = Path::new(target);
-    if path.is_dir() { folder(path, policy) } else { file(path, policy) }
+    if path.is_dir() { folder(path, policy, weights) } else { file(path, policy, weights) }
 }
 
-fn file(path: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+fn file(
+    path: &Path,
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, Failure> {
     let bytes = fs::read(path).map_err(|e| Failure::file(path, "read the file", &e))?;
-    verify::verify(&bytes, policy).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
+    verify::verify_with_weights(&bytes, policy, weights)
+        .map_err(|e| Failure::input(format!("{}: {e}", path.display())))
 }
 
 /// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing
 /// in the log.
-fn folder(dir: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+fn folder(
+    dir: &Path,
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, Failure> {
     let log = LogReader::open(dir)?;
-    let mut parts = Parts { heads: vec![head(&log.head().note, &[])], ..Parts::default() };
+    let mut parts = Parts { heads: vec![head(&log.head().note, &[])], weights, ..Parts::default() };
     if let Some(card) = log.current_card()? {
         let tree = TileTree::new(&log, log.size());
         let path = merkle::consistency_path(card.card.as_of.size, log.size(), &tree);
@@ -48,7 +61,11 @@ fn folder(dir: &Path, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
     Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), policy))
 }
 
-fn remote(url: &str, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
+fn remote(
+    url: &str,
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, Failure> {
     let log = RemoteLog::new(url)?;
     let note = log.checkpoint()?;
     let parsed =
@@ -56,7 +73,7 @@ fn remote(url: &str, policy: Option<&TrustPolicy>) -> Result<Report, Failure> {
     let size = Checkpoint::parse(&parsed.text)
         .map_err(|e| Failure::input(format!("{url}/checkpoint: {e}")))?
         .size;
-    let parts = Parts { heads: vec![head(&note, &[])], ..Parts::default() };
+    let parts = Parts { heads: vec![head(&note, &[])], weights, ..Parts::default() };
     if log.opens_entries(size)? {
         let entries = CheckedEntries::new(&log, size).map(|entry| entry.map(Cow::Owned));
         return Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), policy));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use trail::event::{EventError, EventType};
+use weight_digest::checkpoint::CheckpointError;
+use weight_digest::compute::StructureChange;
 
 use crate::annotation::AnnotationFault;
 
@@ -121,6 +123,37 @@ pub enum Error {
     /// A run is open already.
     #[error("a run is open in this log; end it first")]
     RunOpen,
+    /// Weights that cannot be digested.
+    #[error(transparent)]
+    Weights(#[from] CheckpointError),
+    /// Two checkpoints that do not hold the same tensors.
+    #[error(
+        "{} and {} do not hold the same tensors: {}. If that is meant, say --allow-structure-change",
+        base.display(),
+        next.display(),
+        list_changes(changes)
+    )]
+    Structure {
+        /// The checkpoint before.
+        base: PathBuf,
+        /// The checkpoint after.
+        next: PathBuf,
+        /// What differs.
+        changes: Vec<StructureChange>,
+    },
+    /// A checkpoint needs a name.
+    #[error("a checkpoint's name must be one line of text of at most 200 bytes")]
+    CheckpointName,
+    /// A range that names no entries of this log.
+    #[error("there are no entries {first}..{end} in this log of {size} entries")]
+    NoSuchRange {
+        /// Its first entry.
+        first: u64,
+        /// The entry after its last.
+        end: u64,
+        /// The number of entries.
+        size: u64,
+    },
     /// The log cannot grow further.
     #[error("the log is full: it holds 2^53 - 1 entries")]
     Full,
@@ -213,6 +246,21 @@ impl Error {
     pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.into() }
     }
+}
+
+/// How many tensors differ, and the first of them.
+fn list_changes(changes: &[StructureChange]) -> String {
+    let named = changes.iter().take(3);
+    let mut list = named
+        .map(|change| {
+            format!("{} ({})", change.name.chars().take(200).collect::<String>(), change.what)
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    if changes.len() > 3 {
+        list.push_str(&format!(" and {} more", changes.len() - 3));
+    }
+    list
 }
 
 /// Names the file and the attempt when an [`io::Error`] passes by.

@@ -6,7 +6,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
-//! | `cards/`, `heads/`, `documents/` | model cards, the heads they speak of, documents too large for an event |
+//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, the heads they speak of, documents too large for an event, the tensors of logged weights |
 //! | `policy/` | a trust policy with the log's own key, for trying out |
 //! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
@@ -40,6 +40,7 @@ mod survival;
 mod transaction;
 mod vault;
 mod wal;
+mod weights;
 
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
@@ -53,3 +54,4 @@ pub use keys::Passphrase;
 pub use reader::{Entries, LogReader};
 pub use signer::{FileSigner, Signer};
 pub use transaction::{Logged, Transaction};
+pub use weights::{LoggedCheckpoint, LoggedUpdate, UpdateOptions};

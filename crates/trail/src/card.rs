@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::cbor;
 use crate::event::{Event, EventType, RunId};
 use crate::time::to_rfc3339;
+use crate::weights::WeightsEvent;
 
 /// What a claim rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +152,13 @@ pub fn title(id: &str) -> &str {
         "incidents.count" => "Incidents recorded",
         "model.name" => "Name of the model",
         "policy_updates.count" => "Updates of the policy's weights",
+        "checkpoint." => "Checkpoint",
+        "metrics." => "Numbers measured at a checkpoint",
+        "policy_updates.drift" => "How far updates moved the weights",
+        "policy_updates.learned_from" => "Judgements that updates learned from",
+        "policy_updates.unbroken" => "Every update starts from the weights that the last one left",
         "privacy.rounds" => "Rounds of differential privacy",
+        "privacy.scope" => "What privacy covers",
         "publication.heads" => "Tree heads published",
         "run." => "Training run",
         "runs.count" => "Training runs",
@@ -171,7 +178,26 @@ pub struct CardBuilder {
     period: Option<[u64; 2]>,
     model: Option<(u64, Json)>,
     runs: BTreeMap<RunId, Run>,
+    updates: Updates,
     single: Vec<Claim>,
+}
+
+/// What the updates amount to.
+#[derive(Clone, Debug, Default)]
+struct Updates {
+    /// The weight root that the last update left, per run.
+    root: BTreeMap<RunId, String>,
+    breaks: u64,
+    drift: Option<Drift>,
+    /// How many annotations updates say they learned from, one counted as often as it is used.
+    learned_from: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Drift {
+    largest: f64,
+    sum: f64,
+    count: u64,
 }
 
 /// How many events of one type, and the entries they lie between.
@@ -188,6 +214,10 @@ struct Run {
     end: Option<(u64, u64)>,
     outcome: Json,
 }
+
+/// What must be said wherever weights or training statistics are public: they give ratings away.
+pub const PRIVACY_SCOPE: &str =
+    "Privacy covers the released ratings only, not this log's training statistics or the model.";
 
 /// The fields of an annotation that are commitments.
 pub const PRIVATE_FIELDS: [&str; 6] =
@@ -208,6 +238,8 @@ impl CardBuilder {
             EventType::RunEnd => self.run_end(index, event),
             EventType::Guideline => self.guideline(index, event),
             EventType::Evaluation => self.document("evaluation", index, event, EVALUATION),
+            EventType::PolicyUpdate => self.update(index, event),
+            EventType::Checkpoint => self.checkpoint(index, event),
             EventType::Incident => self.document("incident", index, event, INCIDENT),
             _ => {}
         }
@@ -266,6 +298,40 @@ impl CardBuilder {
         ));
     }
 
+    fn update(&mut self, index: u64, event: &Event) {
+        let Some(update) = WeightsEvent::read(index, event) else { return };
+        let updates = &mut self.updates;
+        let left = updates.root.insert(event.run, update.root);
+        if left.is_some() && left != update.root_before {
+            updates.breaks += 1;
+        }
+        updates.learned_from += update.learned_from.map_or(0, |from| from.annotations);
+        if let Some(norm) = update.delta_l2 {
+            let drift = updates.drift.get_or_insert(Drift { largest: 0.0, sum: 0.0, count: 0 });
+            drift.largest = drift.largest.max(norm);
+            drift.sum += norm;
+            drift.count += 1;
+        }
+    }
+
+    fn checkpoint(&mut self, index: u64, event: &Event) {
+        let Some(saved) = WeightsEvent::read(index, event) else { return };
+        let evidence = vec![Pointer::Entry { entry: index }];
+        let value = json!({"name": saved.name, "root": saved.root});
+        self.single.push(claim(
+            format!("checkpoint.{index}"),
+            value,
+            ClaimKind::Committed,
+            TRAINING,
+            evidence.clone(),
+        ));
+        if !saved.metrics.is_empty() {
+            let value = json!({"checkpoint": saved.name, "metrics": saved.metrics});
+            let id = format!("metrics.{index}");
+            self.single.push(claim(id, value, ClaimKind::Asserted, EVALUATION, evidence));
+        }
+    }
+
     fn document(&mut self, name: &str, index: u64, event: &Event, asked_by: AskedBy) {
         let value = event.get("document").map_or_else(
             || json!({"sha256": event.get("sha256").map(cbor::to_json)}),
@@ -317,6 +383,28 @@ impl CardBuilder {
                 DATA,
                 among_annotations,
             ));
+        }
+        if of_type(&EventType::PolicyUpdate).count > 0 {
+            let updates = &self.updates;
+            let drift = updates.drift.map(
+                |drift| json!({"largest": drift.largest, "mean": drift.sum / drift.count as f64}),
+            );
+            claims.extend([
+                recomputed(
+                    "policy_updates.unbroken",
+                    (updates.breaks == 0).into(),
+                    TRAINING,
+                    all(),
+                ),
+                recomputed("policy_updates.drift", json!(drift), TRAINING, all()),
+                recomputed(
+                    "policy_updates.learned_from",
+                    updates.learned_from.into(),
+                    TRAINING,
+                    all(),
+                ),
+                recomputed("privacy.scope", PRIVACY_SCOPE.into(), PRIVACY, all()),
+            ]);
         }
         if let Some((entry, name)) = &self.model {
             let evidence = vec![Pointer::Entry { entry: *entry }];

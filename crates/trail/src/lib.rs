@@ -12,6 +12,7 @@
 //! | [`merkle`], [`tile`] | the RFC 6962 tree and its C2SP tlog-tiles layout |
 //! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
 //! | [`card`] | the model card derived from the events |
+//! | [`weights`] | what the events say about the model's weights |
 //! | [`evidence`] | the file a regulator receives |
 //! | [`tlog_policy`], [`policy`] | whose signatures the verifying person accepts |
 //! | [`verify`], [`report`] | the one verification function and what it answers |
@@ -33,6 +34,7 @@ pub mod time;
 pub mod tlog_policy;
 pub mod verify;
 pub mod view;
+pub mod weights;
 
 pub use event::{Event, EventType, RunId};
 pub use merkle::Hash;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::card::{AsOf, ClaimKind, Pointer};
+use crate::weights::WeightsEvent;
 
 /// The sentence under every verdict.
 pub const NOT_PROVEN: &str = "Not proven: that training happened as logged, that everything was logged, \
@@ -241,6 +242,8 @@ pub struct Report {
     pub heads: Vec<HeadReport>,
     /// The runs in the log, in order of appearance.
     pub runs: Vec<RunReport>,
+    /// Updates and checkpoints in the file, in order; of very many, the newest.
+    pub weights: Vec<WeightsEvent>,
     /// The fields that were opened.
     pub openings: Vec<OpeningReport>,
     /// Which entries are there.

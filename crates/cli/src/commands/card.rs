@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::digest::hex;
 use super::open;
 use crate::args::{Card, CardFormat};
 use crate::card_html;
@@ -35,8 +36,4 @@ pub fn run(args: &Card, output: &Output) -> Done {
         ),
     );
     Ok(ExitCode::SUCCESS)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -56,7 +56,8 @@ pub fn run(args: &Demo, output: &Output) -> Done {
     drop(audit);
 
     let policy_dir = log_dir.join("policy");
-    let report = target::verify(&file.display().to_string(), Some(&policy::read(&policy_dir)?))?;
+    let report =
+        target::verify(&file.display().to_string(), Some(&policy::read(&policy_dir)?), None)?;
     output.say(format_args!("\n{}\n", ReportText(&report)));
     let verdict = verify::exit_code(&report);
     if args.no_serve {

@@ -7,7 +7,7 @@ use producer::{Audit, Imported, Logged, Phase, Progress};
 use serde_json::json;
 use trail::EventType;
 
-use super::open;
+use super::{open, update};
 use crate::args::{Log, LogDocument};
 use crate::failure::{Done, Failure};
 use crate::output::Output;
@@ -20,6 +20,8 @@ pub fn run(args: &Log, output: &Output) -> Done {
             report_import(&imported, output);
             Ok(ExitCode::SUCCESS)
         }
+        Log::Update(args) => update::log_update(args, output),
+        Log::Checkpoint(args) => update::log_checkpoint(args, output),
         Log::Guideline(document) => log_document(document, EventType::Guideline, output),
         Log::Evaluation(document) => log_document(document, EventType::Evaluation, output),
         Log::Incident(document) => log_document(document, EventType::Incident, output),

@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod demo;
+pub mod digest;
 pub mod evidence;
 pub mod init;
 pub mod log;
@@ -9,6 +10,7 @@ pub mod prove;
 pub mod run;
 pub mod serve;
 pub mod show;
+pub mod update;
 pub mod verify;
 
 use std::fs;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use trail::report::{Report, Verdict};
 
+use super::digest;
 use crate::args::Verify;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
@@ -12,7 +13,11 @@ use crate::{policy, target};
 
 pub fn run(args: &Verify, output: &Output) -> Done {
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
-    let report = target::verify(&args.target, policy.as_ref())?;
+    let weights = match &args.weights {
+        Some(path) => Some(digest::digest(path, output)?.root),
+        None => None,
+    };
+    let report = target::verify(&args.target, policy.as_ref(), weights)?;
     let json = serde_json::to_value(&report).map_err(Failure::input)?;
     output.result(&json, ReportText(&report));
     Ok(exit_code(&report))

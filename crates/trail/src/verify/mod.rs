@@ -8,6 +8,7 @@
 //! | `heads` | tree heads: form, signatures, consistency |
 //! | `replay` | the entries, read once in order |
 //! | `claims` | the model card against what the entries give |
+//! | `weights` | a model in hand against the weights in the log |
 //! | `requirements` | what the policy asks for |
 //! | `summary` | the verdict and the two lists in words |
 
@@ -16,6 +17,7 @@ mod heads;
 mod replay;
 mod requirements;
 mod summary;
+mod weights;
 
 use std::borrow::Cow;
 
@@ -32,8 +34,20 @@ use crate::report::{Bytes, Check, Outcome, Report};
 /// # Errors
 /// The bytes are neither. Everything that can be read gets a report.
 pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
+    verify_with_weights(bytes, policy, None)
+}
+
+/// As [`verify`], and checks that weights with this root are among those logged.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_with_weights(
+    bytes: &[u8],
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, EvidenceError> {
     if LogProof::is_one(bytes) {
-        return verify_proof(bytes, policy);
+        return verify_proof(bytes, policy, weights);
     }
     let evidence = Evidence::parse(bytes)?;
     let parts = Parts {
@@ -41,6 +55,7 @@ pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, Evid
         keys: evidence.keys,
         heads: evidence.heads,
         anchors: evidence.anchors.len(),
+        weights,
         openings: evidence.openings,
     };
     let entries = match &evidence.entries {
@@ -52,7 +67,11 @@ pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, Evid
     Ok(verify_parts(&parts, entries, policy))
 }
 
-fn verify_proof(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
+fn verify_proof(
+    bytes: &[u8],
+    policy: Option<&TrustPolicy>,
+    weights: Option<Hash>,
+) -> Result<Report, EvidenceError> {
     let text =
         str::from_utf8(bytes).map_err(|_| EvidenceError::Proof("not a tlog-proof: not UTF-8"))?;
     let proof = LogProof::parse(text).map_err(|e| EvidenceError::Proof(e.reason()))?;
@@ -62,6 +81,7 @@ fn verify_proof(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, Ev
     let path = proof.path.iter().map(|hash| hash.to_vec().into()).collect();
     let parts = Parts {
         heads: vec![Head { note: proof.checkpoint, proof: Vec::new() }],
+        weights,
         ..Parts::default()
     };
     let entries = [ProvenEntry(proof.index, entry.into(), path)];
@@ -79,6 +99,8 @@ pub struct Parts<'a> {
     pub heads: Vec<Head>,
     /// How many anchors there are.
     pub anchors: usize,
+    /// The weight root of a model that the verifying person holds.
+    pub weights: Option<Hash>,
     /// Opened private fields.
     pub openings: Vec<DisclosedOpening>,
 }
@@ -103,6 +125,7 @@ pub fn verify_parts(
     let card = claims::read(parts, &mut checks);
     let replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
     let card = claims::check(card, &heads, &replay, &mut checks);
+    weights::check(parts, &replay, &mut checks);
     let openings = replay.openings(&parts.openings, &mut checks);
     requirements::check(parts, policy, &heads, &replay, &mut checks);
     summary::report(parts, policy, heads, replay, card, openings, checks)

@@ -1,7 +1,7 @@
 //! The entries, read once in order: they must rebuild the signed root, be well-formed events, and be
 //! numbered without a gap; on the way the card's claims are derived again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::heads::Heads;
 use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass};
@@ -13,6 +13,7 @@ use crate::evidence::ProvenEntry;
 use crate::merkle::{self, Frontier, Hash, leaf_hash};
 use crate::report::{Check, OpeningReport, Outcome};
 use crate::time::MINUTE;
+use crate::weights::WeightsEvent;
 
 const COMPLETE: &str = "All entries are here and give the signed root";
 const INCLUSION: &str = "The entries here are in the log";
@@ -20,6 +21,9 @@ const FORM: &str = "Every entry is a well-formed event";
 const SEQUENCE: &str = "Every run's events are numbered without a gap";
 const TIME: &str = "Event times do not run backwards";
 const OPENINGS: &str = "Opened fields match what was committed";
+
+/// How many updates and checkpoints a report lists.
+const WEIGHTS_SHOWN: usize = 5_000;
 
 /// What reading the entries gave.
 #[derive(Debug, Default)]
@@ -42,6 +46,11 @@ pub struct Replay {
     pub runs: Vec<RunState>,
     /// Types that this version does not know.
     pub unknown_types: BTreeMap<String, u64>,
+    /// Updates and checkpoints; of more than [`WEIGHTS_SHOWN`], the newest.
+    pub weights: VecDeque<WeightsEvent>,
+    /// The entries that log the weights asked for.
+    pub found_weights: Vec<WeightsEvent>,
+    wanted_weights: Option<String>,
     frontier: Frontier,
     run_positions: HashMap<RunId, usize>,
     roots: BTreeMap<u64, Option<Hash>>,
@@ -70,7 +79,11 @@ pub fn replay(
     card: Option<&(Card, Hash)>,
     checks: &mut Vec<Check>,
 ) -> Replay {
-    let mut replay = Replay { card_digest: card.map(|(_, digest)| *digest), ..Replay::default() };
+    let mut replay = Replay {
+        card_digest: card.map(|(_, digest)| *digest),
+        wanted_weights: parts.weights.as_ref().map(hex::encode),
+        ..Replay::default()
+    };
     for head in &heads.list {
         replay.roots.insert(head.checkpoint.size, None);
     }
@@ -229,6 +242,9 @@ impl Replay {
         if let EventType::Other(name) = &event.kind {
             *self.unknown_types.entry(name.clone()).or_default() += 1;
         }
+        if let Some(weights) = WeightsEvent::read(index, &event) {
+            self.weigh(weights);
+        }
         if event.kind == EventType::Card {
             let digest = event.get("sha256").and_then(cbor::as_array::<32>);
             if digest.is_some() && digest == self.card_digest {
@@ -238,6 +254,16 @@ impl Replay {
         if let Some(wanted) = self.opened.get_mut(&index) {
             *wanted = Some(event);
         }
+    }
+
+    fn weigh(&mut self, weights: WeightsEvent) {
+        if self.wanted_weights.as_ref() == Some(&weights.root) {
+            self.found_weights.push(weights.clone());
+        }
+        if self.weights.len() == WEIGHTS_SHOWN {
+            self.weights.pop_front();
+        }
+        self.weights.push_back(weights);
     }
 
     /// A run begins with `run.start` as number 0, goes on without a gap, and ends with `run.end`.

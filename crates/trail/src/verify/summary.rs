@@ -51,6 +51,7 @@ pub fn report(
         claim_counts: claim_counts(card.as_ref()),
         heads: heads.list.iter().map(head_report).collect(),
         runs: replay.runs.iter().map(run_report).collect(),
+        weights: replay.weights.into(),
         openings,
         entries: EntriesReport {
             present: replay.present,

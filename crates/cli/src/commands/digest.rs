@@ -1,0 +1,136 @@
+//! `rlhf-audit digest`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::json;
+use trail::merkle::Hash;
+use weight_digest::checkpoint::Checkpoint;
+use weight_digest::compute::{self, Comparison};
+
+use crate::args::Digest;
+use crate::failure::{Done, Failure};
+use crate::output::Output;
+
+/// Tensors shown of a comparison, those that moved most first.
+const SHOWN: usize = 12;
+
+pub fn run(args: &Digest, output: &Output) -> Done {
+    let start = Instant::now();
+    let digest = digest(&args.path, output)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let root = hex(&digest.root);
+    let mut json = json!({"root": root, "tensors": digest.tensors.len(), "bytes": digest.bytes});
+    let mut text = format!(
+        "Root {root}\n{} tensors, {} bytes, {:.2} GB/s",
+        digest.tensors.len(),
+        digest.bytes,
+        digest.bytes as f64 / seconds / 1e9
+    );
+    if let Some(against) = &args.against {
+        let comparison = compare(against, &args.path, args.allow_structure_change, output)?;
+        json["delta"] = delta_json(&comparison);
+        json["against"] = json!({"root": hex(&self::digest(against, output)?.root)});
+        text.push_str(&delta_text(&comparison));
+    }
+    output.result(&json, text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Digests a checkpoint, with a progress bar.
+pub fn digest(path: &Path, output: &Output) -> Result<compute::Digest, Failure> {
+    let checkpoint = Checkpoint::open(path).map_err(Failure::input)?;
+    let bar = output.progress(checkpoint.bytes(), "Digesting");
+    let digest = compute::digest(&checkpoint, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    digest.map_err(Failure::input)
+}
+
+fn compare(
+    old: &Path,
+    new: &Path,
+    allow_structure_change: bool,
+    output: &Output,
+) -> Result<Comparison, Failure> {
+    let (before, after) = (
+        Checkpoint::open(old).map_err(Failure::input)?,
+        Checkpoint::open(new).map_err(Failure::input)?,
+    );
+    let bar = output.progress(after.bytes(), "Comparing");
+    let comparison = compute::compare(&before, &after, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let comparison = comparison.map_err(Failure::input)?;
+    if !comparison.structure.is_empty() && !allow_structure_change {
+        let changes = comparison.structure;
+        return Err(producer::Error::Structure {
+            base: old.to_owned(),
+            next: new.to_owned(),
+            changes,
+        }
+        .into());
+    }
+    Ok(comparison)
+}
+
+/// How far the weights moved: the total, and per tensor.
+pub fn delta_json(comparison: &Comparison) -> serde_json::Value {
+    let tensors: serde_json::Map<String, serde_json::Value> = comparison
+        .tensors
+        .iter()
+        .map(|(name, delta)| {
+            let value = json!({"l2": delta.l2(), "linf": delta.linf, "changed": delta.changed});
+            (name.clone(), value)
+        })
+        .collect();
+    let total = &comparison.total;
+    json!({
+        "l2": total.l2(),
+        "linf": total.linf,
+        "changed": total.changed,
+        "elements": total.elements,
+        "not_finite": total.not_finite,
+        "tensors": tensors,
+        "not_compared": comparison.not_compared,
+        "structure": comparison
+            .structure
+            .iter()
+            .map(|change| json!({"tensor": change.name, "what": change.what}))
+            .collect::<Vec<_>>(),
+    })
+}
+
+/// The same for people: the tensors that moved most.
+pub fn delta_text(comparison: &Comparison) -> String {
+    let total = &comparison.total;
+    let mut text = format!(
+        "\nMoved by {:e} (L2), at most {:e} in one element; {} of {} elements changed",
+        total.l2(),
+        total.linf,
+        total.changed,
+        total.elements
+    );
+    if total.not_finite > 0 {
+        text.push_str(&format!(
+            "; {} with NaN or infinity are left out of the norms",
+            total.not_finite
+        ));
+    }
+    let mut tensors: Vec<_> = comparison.tensors.iter().collect();
+    tensors.sort_by(|a, b| b.1.sum_of_squares.total_cmp(&a.1.sum_of_squares));
+    for (name, delta) in tensors.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {:>12.5e}  {:>9} changed  {name}", delta.l2(), delta.changed));
+    }
+    if tensors.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more tensors", tensors.len() - SHOWN));
+    }
+    for change in &comparison.structure {
+        text.push_str(&format!("\n  {}: {}", change.name, change.what));
+    }
+    text
+}
+
+/// Lower-case hex.
+pub fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

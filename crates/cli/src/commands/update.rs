@@ -1,0 +1,71 @@
+//! `rlhf-audit log update` and `rlhf-audit log checkpoint`
+
+use std::process::ExitCode;
+
+use producer::{Logged, UpdateOptions};
+use serde_json::json;
+
+use super::digest::{delta_json, delta_text, hex};
+use super::open;
+use crate::args::{LogCheckpoint, LogUpdate};
+use crate::failure::Done;
+use crate::output::Output;
+
+pub fn log_update(args: &LogUpdate, output: &Output) -> Done {
+    let options = UpdateOptions {
+        step: args.step,
+        learned_from: args.learned_from.clone(),
+        metrics: args.metrics.iter().cloned().collect(),
+        allow_structure_change: args.allow_structure_change,
+    };
+    let bar = output.progress(0, "Digesting");
+    let update =
+        open(&args.dir, &args.unlock)?.log_update(&args.base, &args.next, &options, &|bytes| {
+            bar.inc_length(bytes);
+            bar.inc(bytes);
+        });
+    bar.finish_and_clear();
+    let update = update?;
+    let Logged { logged, first_index, size } = update.logged;
+    output.result(
+        &json!({
+            "logged": logged,
+            "first_index": first_index,
+            "size": size,
+            "root_before": hex(&update.before.root),
+            "root_after": hex(&update.after.root),
+            "delta": delta_json(&update.comparison),
+            "learned_from": [update.learned_from.start, update.learned_from.end],
+        }),
+        format_args!(
+            "Logged as entry {first_index}, learned from the annotations among entries {}..{}{}",
+            update.learned_from.start,
+            update.learned_from.end,
+            delta_text(&update.comparison)
+        ),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn log_checkpoint(args: &LogCheckpoint, output: &Output) -> Done {
+    let metrics = args.metrics.iter().cloned().collect();
+    let bar = output.progress(0, "Digesting");
+    let saved = open(&args.dir, &args.unlock)?.log_checkpoint(
+        &args.name,
+        &args.weights,
+        &metrics,
+        &|bytes| {
+            bar.inc_length(bytes);
+            bar.inc(bytes);
+        },
+    );
+    bar.finish_and_clear();
+    let saved = saved?;
+    let Logged { logged, first_index, size } = saved.logged;
+    let root = hex(&saved.digest.root);
+    output.result(
+        &json!({"logged": logged, "first_index": first_index, "size": size, "root": root}),
+        format_args!("Logged checkpoint {} as entry {first_index}, root {root}", args.name),
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,198 @@
+//! Weights on the record: updates and checkpoints, digested and logged with what they learned from.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use ciborium::Value;
+use trail::merkle::{Hash, sha256};
+use trail::{Event, EventType, cbor};
+use weight_digest::checkpoint::Checkpoint;
+use weight_digest::compute::{self, Comparison, Digest, OnBytes};
+
+use crate::audit::Audit;
+use crate::error::{Error, Result};
+use crate::transaction::Logged;
+
+/// What is said about an update besides its weights.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// The optimizer's step.
+    pub step: Option<u64>,
+    /// The annotations it learned from, by the entries they lie between; by default all of the run's
+    /// since its last update.
+    pub learned_from: Option<Range<u64>>,
+    /// Numbers measured, for example the loss.
+    pub metrics: BTreeMap<String, f64>,
+    /// Log it even when tensors came, went or changed their shape.
+    pub allow_structure_change: bool,
+}
+
+/// An update as it was logged.
+#[derive(Clone, Debug)]
+pub struct LoggedUpdate {
+    /// Where.
+    pub logged: Logged,
+    /// The weights before.
+    pub before: Digest,
+    /// The weights after.
+    pub after: Digest,
+    /// How far they moved.
+    pub comparison: Comparison,
+    /// The annotations it learned from, by the entries they lie between.
+    pub learned_from: Range<u64>,
+}
+
+/// A checkpoint as it was logged.
+#[derive(Clone, Debug)]
+pub struct LoggedCheckpoint {
+    /// Where.
+    pub logged: Logged,
+    /// The weights.
+    pub digest: Digest,
+}
+
+impl Audit {
+    /// Logs an update of the policy's weights from one checkpoint to the next.
+    ///
+    /// # Errors
+    /// A checkpoint cannot be read, the two differ in structure and that is not allowed, the range holds no
+    /// entries of this log, or those of [`Audit::log_event`].
+    pub fn log_update(
+        &mut self,
+        base: &Path,
+        next: &Path,
+        options: &UpdateOptions,
+        done: OnBytes<'_>,
+    ) -> Result<LoggedUpdate> {
+        let (old, new) = (Checkpoint::open(base)?, Checkpoint::open(next)?);
+        let comparison = compute::compare(&old, &new, done)?;
+        if !comparison.structure.is_empty() && !options.allow_structure_change {
+            return Err(Error::Structure {
+                base: base.to_owned(),
+                next: next.to_owned(),
+                changes: comparison.structure,
+            });
+        }
+        let (before, after) = (compute::digest(&old, done)?, compute::digest(&new, done)?);
+        let learned_from = self.learned_from(options.learned_from.clone())?;
+        let annotations = self.annotations_among(&learned_from)?;
+        let delta = &comparison.total;
+        let mut data = vec![
+            ("root_before", hash(&before.root)),
+            ("root_after", hash(&after.root)),
+            ("table", hash(&self.keep_table(&after)?)),
+            ("delta_l2", Value::Float(delta.l2())),
+            ("delta_linf", Value::Float(delta.linf)),
+            ("changed", Value::from(delta.changed)),
+            ("elements", Value::from(delta.elements)),
+            (
+                "learned_from",
+                cbor::map([
+                    ("first", Value::from(learned_from.start)),
+                    ("end", Value::from(learned_from.end)),
+                    ("annotations", Value::from(annotations)),
+                ]),
+            ),
+            ("metrics", metrics(&options.metrics)),
+        ];
+        data.extend(options.step.map(|step| ("step", Value::from(step))));
+        if delta.not_finite > 0 {
+            data.push(("not_finite", Value::from(delta.not_finite)));
+        }
+        if !comparison.structure.is_empty() {
+            data.push(("structure_changes", Value::from(comparison.structure.len() as u64)));
+        }
+        let logged = self.log_event(EventType::PolicyUpdate, cbor::map(data))?;
+        Ok(LoggedUpdate { logged, before, after, comparison, learned_from })
+    }
+
+    /// Logs a named checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be read, or those of [`Audit::log_event`].
+    pub fn log_checkpoint(
+        &mut self,
+        name: &str,
+        weights: &Path,
+        measured: &BTreeMap<String, f64>,
+        done: OnBytes<'_>,
+    ) -> Result<LoggedCheckpoint> {
+        if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+            return Err(Error::CheckpointName);
+        }
+        let digest = compute::digest(&Checkpoint::open(weights)?, done)?;
+        let data = cbor::map([
+            ("name", Value::from(name)),
+            ("root", hash(&digest.root)),
+            ("table", hash(&self.keep_table(&digest)?)),
+            ("tensors", Value::from(digest.tensors.len() as u64)),
+            ("bytes", Value::from(digest.bytes)),
+            ("metrics", metrics(measured)),
+        ]);
+        let logged = self.log_event(EventType::Checkpoint, data)?;
+        Ok(LoggedCheckpoint { logged, digest })
+    }
+
+    /// Keeps the per-tensor table beside the log, so that single tensors can be shown later, and returns
+    /// its SHA-256: a CBOR sequence of the tree's leaves (`transparency/weights.md`).
+    fn keep_table(&self, digest: &Digest) -> Result<Hash> {
+        let table: Vec<u8> = digest.tensors.iter().flat_map(|tensor| tensor.leaf()).collect();
+        let sha256 = sha256(&table);
+        let path = self.root().join("tables").join(hex::encode(sha256));
+        if !path.is_file() {
+            self.keep(&path, &table)?;
+        }
+        Ok(sha256)
+    }
+
+    /// The entries whose annotations an update learned from: those given, or all since the run's last
+    /// update.
+    fn learned_from(&self, given: Option<Range<u64>>) -> Result<Range<u64>> {
+        if let Some(range) = given {
+            return if range.start < range.end && range.end <= self.size() {
+                Ok(range)
+            } else {
+                Err(Error::NoSuchRange { first: range.start, end: range.end, size: self.size() })
+            };
+        }
+        let end = self.size();
+        let mut first = end;
+        let Some(run) = self.run() else { return Ok(end..end) };
+        let reader = self.reader();
+        // From the end of the log back, a bundle at a time, to the last update or the run's start.
+        while first > 0 {
+            let bundle = (first - 1) / 256 * 256;
+            let entries = reader.entries(bundle..first).collect::<Result<Vec<_>>>()?;
+            for entry in entries.iter().rev() {
+                let event =
+                    Event::decode(entry).map_err(|e| reader.damaged_entry(first - 1, &e))?;
+                if event.run != run
+                    || matches!(event.kind, EventType::PolicyUpdate | EventType::RunStart)
+                {
+                    return Ok(first..end);
+                }
+                first -= 1;
+            }
+        }
+        Ok(first..end)
+    }
+
+    fn annotations_among(&self, range: &Range<u64>) -> Result<u64> {
+        let reader = self.reader();
+        let mut annotations = 0;
+        for (index, entry) in (range.start..).zip(reader.entries(range.clone())) {
+            let event = Event::decode(&entry?).map_err(|e| reader.damaged_entry(index, &e))?;
+            annotations += u64::from(event.kind == EventType::Annotation);
+        }
+        Ok(annotations)
+    }
+}
+
+fn hash(hash: &Hash) -> Value {
+    Value::Bytes(hash.to_vec())
+}
+
+fn metrics(metrics: &BTreeMap<String, f64>) -> Value {
+    cbor::map(metrics.iter().map(|(name, value)| (name.as_str(), Value::Float(*value))))
+}
