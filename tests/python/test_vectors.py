@@ -36,14 +36,26 @@ def test_every_event_and_card_of_the_vectors_reads_back(read_vectors):
         assert cbor.encode(event.decode(entry)) == entry
 
 
-def test_roots_of_the_vectors_are_those_of_pymerkle(read_vectors):
-    vectors = read_vectors("merkle.json")
+def plain_trees(vectors):
     trees = {"ct": InmemoryTree(), "counted": InmemoryTree()}
     trees["ct"].append_entries(bytes.fromhex(entry) for entry in vectors["entries"])
-    trees["counted"].append_entries(index.to_bytes(8, "big") for index in range(257))
-    for case in vectors["roots"]:
-        assert trees[case["of"]].get_root(case["size"]).hex() == case["root"], case
+    trees["counted"].append_entries(index.to_bytes(8, "big") for index in range(70_000))
+    return trees
+
+
+def test_roots_of_the_vectors_are_those_of_pymerkle(read_vectors):
+    trees = plain_trees(read_vectors("merkle.json"))
     assert trees["ct"].get_leaf(1) == tree.leaf(b"")
+    for case in read_vectors("merkle.json")["roots"]:
+        assert trees[case["of"]].get_root(case["size"]).hex() == case["root"], case
+
+
+def test_inclusion_proofs_of_the_vectors_are_those_of_pymerkle(read_vectors):
+    trees = plain_trees(read_vectors("merkle.json"))
+    for case in read_vectors("merkle.json")["inclusion"]:
+        proof = trees[case["of"]].prove_inclusion(case["index"] + 1, case["size"])
+        # pymerkle counts from one and puts the leaf's own hash in front.
+        assert [digest.hex() for digest in proof.path[1:]] == case["path"], case
 
 
 def test_fingerprints_are_those_of_openssl_and_signatures_those_of_cryptography(read_vectors):
