@@ -41,7 +41,10 @@ test("what is no evidence file is refused", async () => {
 test("proofs of one entry", async () => {
   const { vkey, proofs, refused } = await read("proofs.json");
   const policy = { policy: `log ${vkey}\nquorum none\n` };
-  for (const { text, chosen } of proofs) assertExcerpt(await verify(bytesOf(text), policy), chosen);
+  for (const { text, reports } of proofs) {
+    assertExcerpt(await verify(bytesOf(text), policy), reports.chosen);
+    assertExcerpt(await verify(bytesOf(text)), reports.none);
+  }
   for (const { what, text } of refused) {
     await assert.rejects(verify(bytesOf(text), policy), UnreadableEvidence, what);
   }

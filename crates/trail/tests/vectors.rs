@@ -357,9 +357,11 @@ fn proofs() {
         };
         assert_eq!(proof.to_string(), text(case, "text"));
         assert_eq!(LogProof::parse(text(case, "text")).unwrap(), proof);
-        let report = verify(text(case, "text").as_bytes(), Some(&policy)).unwrap();
-        let report: Json = serde_json::from_str(&report.to_json()).unwrap();
-        assert_excerpt(&report, &case["chosen"], text(case, "what"));
+        for (policy, expected) in [(Some(&policy), "chosen"), (None, "none")] {
+            let report = verify(text(case, "text").as_bytes(), policy).unwrap();
+            let report: Json = serde_json::from_str(&report.to_json()).unwrap();
+            assert_excerpt(&report, &case["reports"][expected], text(case, "what"));
+        }
     }
     for case in list(&vectors, "refused") {
         assert!(LogProof::parse(text(case, "text")).is_err(), "{case}");

@@ -1,12 +1,15 @@
 """The model card, derived from events; see transparency/card.md."""
 
+import math
+import operator
 import uuid
 from collections import Counter
+from functools import reduce
 
 import rfc8785
 
 from . import cbor
-from .event import decode, rfc3339
+from .event import decode, is_unsigned, rfc3339
 
 IDENTITY = (["Annex IV(1)(a)", "Annex XI(1)(1)"], ["MAP 2.1"])
 RECORDS = (["Art. 12(1)", "Art. 18"], ["GOVERN 1.4", "MEASURE 2.8"])
@@ -34,6 +37,9 @@ COUNTED = {
     "privacy.rounds": ("privacy.round", PRIVACY),
     "publication.heads": ("head.published", RECORDS),
 }
+PRIVACY_SCOPE = (
+    "Privacy covers the released ratings only, not this log's training statistics or the model."
+)
 PRIVATE_FIELDS = (
     "prompt",
     "response",
@@ -79,6 +85,9 @@ def card(entries, origin, root):
         claims.append(claim("annotations.period", period, "recomputed", DATA, among))
         commitments = {"commitments": sum(field in d for d in data for field in PRIVATE_FIELDS)}
         claims.append(claim("annotations.content", commitments, "committed", DATA, among))
+    if types["policy.update"]:
+        for id, value, by in updates(events):
+            claims.append(claim(id, value, "recomputed", by, whole))
     claims += single(events)
     claims.sort(key=lambda claim: claim["id"])
     return {
@@ -86,6 +95,51 @@ def card(entries, origin, root):
         "as_of": {"origin": origin, "size": len(entries), "root": root.hex()},
         "claims": claims,
     }
+
+
+def updates(events):
+    """What all updates together amount to."""
+    left, breaks, learned_from, norms = {}, 0, 0, []
+    for event in events:
+        data = event["data"]
+        if event["type"] != "policy.update" or not is_hash(data.get("root_after")):
+            continue
+        if event["run"] in left and left[event["run"]] != data.get("root_before"):
+            breaks += 1
+        left[event["run"]] = data["root_after"]
+        learned = data.get("learned_from", {})
+        if all(is_unsigned(learned.get(key)) for key in ("first", "end", "annotations")):
+            learned_from += learned["annotations"]
+        if is_finite(data.get("delta_l2")):
+            norms.append(data["delta_l2"])
+    drift = {"largest": max(0.0, *norms), "mean": total(norms) / len(norms)} if norms else None
+    yield "policy_updates.unbroken", breaks == 0, TRAINING
+    yield "policy_updates.drift", drift, TRAINING
+    yield "policy_updates.learned_from", learned_from, TRAINING
+    yield "privacy.scope", PRIVACY_SCOPE, PRIVACY
+
+
+def total(norms):
+    """One added to the other in order: Python's own `sum` is more exact since 3.12."""
+    return reduce(operator.add, norms, 0.0)
+
+
+def checkpoint(index, data, here):
+    name = data["name"] if isinstance(data.get("name"), str) else None
+    value = {"name": name, "root": data["root"].hex()}
+    yield claim(f"checkpoint.{index}", value, "committed", TRAINING, here)
+    metrics = {key: value for key, value in data.get("metrics", {}).items() if is_finite(value)}
+    if metrics:
+        value = {"checkpoint": name, "metrics": metrics}
+        yield claim(f"metrics.{index}", value, "asserted", EVALUATION, here)
+
+
+def is_hash(value):
+    return isinstance(value, bytes) and len(value) == 32
+
+
+def is_finite(value):
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def single(events):
@@ -109,6 +163,8 @@ def single(events):
                 evidence = here + ([{"sha256": digest}] if digest else [])
                 value = {"title": cbor.to_json(data.get("title")), "sha256": digest}
                 yield claim(f"guideline.{index}", value, "committed", GUIDELINE, evidence)
+            case "checkpoint" if is_hash(data.get("root")):
+                yield from checkpoint(index, data, here)
             case "evaluation" | "incident" as kind:
                 absent = {"sha256": cbor.to_json(data.get("sha256"))}
                 value = cbor.to_json(data["document"]) if "document" in data else absent

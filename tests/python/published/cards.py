@@ -38,6 +38,7 @@ def vectors():
             card_vector("no event at all", []),
             card_vector("a whole run", SAMPLE),
             card_vector("unusual values", unusual),
+            card_vector("updates and checkpoints", trained()),
         ],
         "refused": [
             {"what": "a space", "card": text.replace(":", ": ", 1)},
@@ -59,6 +60,30 @@ def vectors():
             {"what": "no card", "card": "{}"},
         ],
     }
+
+
+def trained():
+    """A run whose third update does not start where the second ended."""
+    first, second, third, fourth = (sha256(bytes([n])).digest() for n in range(4))
+    learned_from = {"first": 1, "end": 9, "annotations": 7}
+    metrics = {"loss": 0.5, "steps": 10, "broken": float("inf")}
+    events = [
+        ("run.start", {"model": "tiny-chat"}),
+        ("policy.update", update(first, second, delta_l2=0.25, learned_from=learned_from)),
+        ("policy.update", update(second, third, delta_l2=1.5, learned_from={"first": 1})),
+        ("policy.update", update(second, fourth, delta_l2=float("nan"))),
+        ("policy.update", {"root_before": fourth, "delta_l2": 9.0}),
+        ("checkpoint", {"name": "final", "root": fourth, "metrics": metrics}),
+        ("checkpoint", {"root": first}),
+        ("checkpoint", {"name": "without a root"}),
+    ]
+    return [
+        event.encode(START + seq, RUN, seq, kind, data) for seq, (kind, data) in enumerate(events)
+    ]
+
+
+def update(before, after, **more):
+    return {"root_before": before, "root_after": after} | more
 
 
 def card_vector(what, entries):

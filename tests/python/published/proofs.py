@@ -9,12 +9,11 @@ def vectors():
     good = note.tlog_proof(SAMPLE[3], 3, tree.inclusion(3, leaves), head(SAMPLE))
     single = note.tlog_proof(SAMPLE[0], 0, [], head(SAMPLE[:1]))
     other = note.tlog_proof(SAMPLE[4], 3, tree.inclusion(3, leaves), head(SAMPLE))
-    signed, failed = (
-        {"verdict": "signed", "meets_policy": True},
-        {"verdict": "failed", "meets_policy": False},
-    )
+    signed = {"verdict": "signed", "meets_policy": True}
+    failed = {"verdict": "failed", "meets_policy": False}
     return {
-        "about": "C2SP tlog-proofs; see ../proof.md. `chosen` is the report with the key `vkey` chosen.",
+        "about": "C2SP tlog-proofs; see ../proof.md. `chosen` is the report with the key `vkey` chosen, "
+        "`none` the report with no key.",
         "vkey": str(LOG.vkey),
         "proofs": [
             proof_vector("an entry among eight", good, signed),
@@ -38,6 +37,10 @@ def vectors():
     }
 
 
+# A proof names no key: without a chosen one its signature is not checked.
+KEYLESS = {"signed": "self-consistent", "failed": "failed"}
+
+
 def proof_vector(what, text, chosen):
     extra, index, path, given = note.read_tlog_proof(text)
     return {
@@ -47,5 +50,8 @@ def proof_vector(what, text, chosen):
         "index": index,
         "path": hexes(path),
         "note": given,
-        "chosen": chosen,
+        "reports": {
+            "chosen": chosen,
+            "none": {"verdict": KEYLESS[chosen["verdict"]], "meets_policy": None},
+        },
     }
