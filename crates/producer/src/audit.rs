@@ -361,8 +361,7 @@ impl Audit {
 
     fn carry_over(&mut self) -> Result<()> {
         let (vault, log, wal) = (&self.vault, &mut self.log, &self.wal);
-        vault.absorb(wal)?;
-        log.absorb(wal)?;
+        self.disk.both(|| vault.absorb(wal), || log.absorb(wal))?;
         // A crash up to here leaves the write-ahead log whole, and the next start does all of it again.
         log.publish()?;
         // A crash here leaves it whole as well; the next start finds nothing to add and empties it.

@@ -59,6 +59,22 @@ impl Disk {
         Ok(())
     }
 
+    /// Does two things that touch different files side by side.
+    pub fn both(
+        &self,
+        one: impl FnOnce() -> Result<()> + Send,
+        other: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.is_simulated() {
+            return one().and_then(|()| other());
+        }
+        std::thread::scope(|scope| {
+            let one = scope.spawn(one);
+            let other = other();
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(other)
+        })
+    }
+
     fn sync_all(&self, files: &[NewFile], handles: &[File]) -> Result<()> {
         let share = files.len().div_ceil(self.sync_threads()).max(1);
         std::thread::scope(|scope| {
@@ -72,9 +88,8 @@ impl Disk {
                     })
                 })
                 .collect();
-            workers.into_iter().try_for_each(|worker| match worker.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
         })
     }

@@ -76,10 +76,12 @@ impl Faults {
         self.state().dead
     }
 
-    /// Puts the folder into a state it could be in after a power cut.
+    /// Puts the folder into a state it could be in after a power cut. Of what was not synced, nothing is
+    /// left in one case of three.
     pub fn cut_power(&self, root: &Path) {
         let state = &mut *self.state();
-        let after = state.synced.after_power_cut(root, &mut state.rng);
+        let luck = if state.rng.random_ratio(1, 3) { 0.0 } else { 0.5 };
+        let after = state.synced.after_power_cut(root, luck, &mut state.rng);
         fs::remove_dir_all(root).unwrap();
         after.write(root);
         state.synced = Synced::all_below(root);
@@ -187,12 +189,13 @@ impl Synced {
         self.handles.entry(inode).or_insert_with(|| File::open(path).unwrap());
     }
 
-    fn after_power_cut(&self, path: &Path, rng: &mut StdRng) -> Tree {
-        self.file_after(path, fs::metadata(path).unwrap().ino(), rng)
+    /// `luck` is the probability that something unsynced has reached the disk.
+    fn after_power_cut(&self, path: &Path, luck: f64, rng: &mut StdRng) -> Tree {
+        self.file_after(path, fs::metadata(path).unwrap().ino(), luck, rng)
     }
 
     /// `path` is where the file is now, if it still is.
-    fn file_after(&self, path: &Path, inode: u64, rng: &mut StdRng) -> Tree {
+    fn file_after(&self, path: &Path, inode: u64, luck: f64, rng: &mut StdRng) -> Tree {
         let now = fs::metadata(path).ok().filter(|metadata| metadata.ino() == inode);
         let metadata = match (&now, self.handles.get(&inode)) {
             (Some(metadata), _) => metadata.clone(),
@@ -203,19 +206,19 @@ impl Synced {
         if metadata.is_dir() {
             let synced = self.names.get(&inode).cloned().unwrap_or_default();
             let names = match now {
-                Some(_) if rng.random() => names_in(path),
+                Some(_) if rng.random_bool(luck) => names_in(path),
                 _ => synced,
             };
             let files = names.into_iter().map(|(name, inode)| {
-                let file = self.file_after(&path.join(&name), inode, rng);
+                let file = self.file_after(&path.join(&name), inode, luck, rng);
                 (name, file)
             });
             return Tree::Folder(mode, files.collect());
         }
         let synced = self.contents.get(&inode).cloned().unwrap_or_default();
         let content = match (now, self.handles.get(&inode)) {
-            (Some(_), _) if rng.random() => fs::read(path).unwrap(),
-            (None, Some(handle)) if rng.random() => read(handle),
+            (Some(_), _) if rng.random_bool(luck) => fs::read(path).unwrap(),
+            (None, Some(handle)) if rng.random_bool(luck) => read(handle),
             _ => synced,
         };
         Tree::File(mode, content)

@@ -61,6 +61,10 @@ impl World {
         self.dir.path().join("log")
     }
 
+    fn open(&self) -> Audit {
+        Audit::open_on(&self.disk, &self.log(), None).unwrap()
+    }
+
     /// One life of a process: it opens the log and writes until something goes wrong or it has enough.
     fn live(&mut self) -> Result<()> {
         let mut audit = Audit::open_on(&self.disk, &self.log(), None)?;
@@ -97,7 +101,7 @@ impl World {
     /// Opens the log on a sound disk and compares it with everything known about it.
     fn examine(&mut self) {
         self.faults.begin(Plan::Nothing);
-        let audit = Audit::open_on(&self.disk, &self.log(), None).unwrap();
+        let audit = self.open();
         self.see_heads();
         let entries = check_log(&self.log(), &self.vkey);
         let size = entries.len() as u64;
@@ -160,17 +164,27 @@ fn write(audit: &mut Audit, id: u64, events: u64, rng: &mut StdRng) -> Result<()
     let mut transaction = audit.begin()?;
     for i in 0..events {
         if annotations && i % 7 != 3 {
-            transaction.annotate(Annotation::Rating {
-                annotator: format!("annotator {}", rng.random_range(0..30)),
-                prompt: id.to_string(),
-                response: "response".into(),
-                reward: 4.0,
-            })?;
+            let annotator = format!("annotator {}", rng.random_range(0..30));
+            transaction.annotate(rating(id, annotator))?;
         } else {
             transaction.event(EventType::Metric, cbor::map([("id", Value::from(id))]))?;
         }
     }
     transaction.commit().map(drop)
+}
+
+/// Writes one transaction of ratings by these people.
+fn rate(audit: &mut Audit, id: u64, people: &[String]) -> Result<()> {
+    let mut transaction = audit.begin()?;
+    for annotator in people {
+        transaction.annotate(rating(id, annotator.clone()))?;
+    }
+    transaction.commit().map(drop)
+}
+
+fn rating(id: u64, annotator: String) -> Annotation {
+    let (prompt, response) = (id.to_string(), "response".into());
+    Annotation::Rating { annotator, prompt, response, reward: 4.0 }
 }
 
 /// Reads a log as a stranger would, and returns its entries.
@@ -270,6 +284,60 @@ fn two_hundred_seeded_faults_lose_nothing() {
 /// 200 as a rule; more for whoever has the time.
 fn wanted_faults() -> usize {
     std::env::var("SURVIVAL_FAULTS").map_or(200, |faults| faults.parse().unwrap())
+}
+
+/// A process that dies between writing and syncing a commit, and a power cut while the next one takes it
+/// up: both steps tried at every place.
+#[test]
+fn a_power_cut_while_a_dead_processs_commit_is_taken_up_loses_nothing() {
+    let mut world = World::new(0);
+    for kill in 1.. {
+        world.faults.begin(Plan::Nothing);
+        let mut audit = world.open();
+        world.faults.begin(Plan::Kill(kill));
+        let id = world.transactions.len() as u64;
+        world.transactions.push((3, Outcome::Open));
+        let result = rate(&mut audit, id, &[format!("new {id}"), "old".into(), "old".into()]);
+        drop(audit);
+        if !world.faults.has_struck() {
+            assert!(kill > 20 && result.is_ok());
+            return;
+        }
+        // The steps that make the difference are among the first.
+        for cut in [4, 8, 12, 16, 20, 24] {
+            world.faults.begin(Plan::PowerCut(cut + kill % 4));
+            drop(Audit::open_on(&world.disk, &world.log(), None));
+            world.faults.cut_power(&world.log());
+        }
+        world.examine();
+    }
+}
+
+/// What a refused transaction made for itself is gone, and the next one does without.
+#[test]
+fn a_refused_transaction_leaves_nothing_to_stumble_over() {
+    for fail in 1.. {
+        let mut world = World::new(fail);
+        let mut audit = world.open();
+        rate(&mut audit, 0, &["ann".into()]).unwrap();
+        world.faults.begin(Plan::Fail(fail));
+        let result = rate(&mut audit, 1, &["bob".into(), "eve".into()]);
+        world.faults.begin(Plan::Nothing);
+        match result {
+            Err(Error::Io { .. }) => {
+                let keys = std::fs::metadata(world.log().join("private/subjects")).unwrap();
+                assert_eq!(keys.len(), 104, "ann's key alone");
+                rate(&mut audit, 2, &["eve".into(), "bob".into(), "ann".into()]).unwrap();
+                world.transactions =
+                    vec![(1, Outcome::There), (2, Outcome::Absent), (3, Outcome::There)];
+                drop(audit);
+                world.examine();
+            }
+            Err(Error::Undecided { .. } | Error::Unfinished { .. }) => assert!(audit.stopped),
+            Err(other) => panic!("{other}"),
+            Ok(()) => return assert!(fail > 10),
+        }
+    }
 }
 
 #[test]

@@ -73,8 +73,8 @@ impl Wal {
             private,
             pending_private: false,
         };
-        // What follows the last commit was never acknowledged. It must go before new frames are written
-        // over it, so that no mixture of both is ever read.
+        // What follows the last commit was never acknowledged, and must not stay. The chain of digests
+        // keeps it from ever being read together with what is written over it.
         wal.disk.set_len(&wal.file, path, committed.offset)?;
         // The process may have died between writing a commit and syncing it. We are about to build on
         // it, so it must be as durable as one that was acknowledged.
