@@ -6,6 +6,7 @@
 //! | [`safetensors`] | the header of a safetensors file, read with suspicion |
 //! | [`tree`] | the weight tree: tensors, leaves, root, proofs |
 //! | [`delta`] | how two versions of a tensor differ |
+//! | [`stream`] | the digest of files that come piece by piece |
 //! | [`checkpoint`] | checkpoints on disk: one file, or shards with an index |
 //! | [`compute`] | digest and comparison of whole checkpoints, in parallel |
 //!
@@ -16,6 +17,7 @@
 pub mod delta;
 pub mod dtype;
 pub mod safetensors;
+pub mod stream;
 pub mod tree;
 
 #[cfg(feature = "files")]

@@ -158,8 +158,18 @@ fn to_json(value: &Value) -> Json {
     }
 }
 
+/// Lower-case hex.
+pub fn hex(hash: &Hash) -> String {
+    ::hex::encode(hash)
+}
+
+/// A hash from its 64 hex digits.
+pub fn parse_hash(hex: &str) -> Option<Hash> {
+    ::hex::decode(hex).ok()?.try_into().ok()
+}
+
 fn hash(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(bytes))
+    format!("sha256:{}", ::hex::encode(bytes))
 }
 
 #[cfg(test)]

@@ -4,20 +4,30 @@
 //! with one sentence in them; nothing panics.
 
 use serde_json::json;
+use trail::Hash;
 use trail::evidence::Evidence;
 use trail::policy::TrustPolicy;
 use trail::tlog_policy::TlogPolicy;
 use wasm_bindgen::prelude::*;
+use weight_digest::safetensors;
+use weight_digest::stream::StreamDigest;
 
 /// Verifies an evidence file or a `.tlog-proof`, by the policy in `policy_json` if there is one,
-/// and returns the report as JSON. The forms of both are in `transparency/`.
+/// and returns the report as JSON. The forms of both are in `transparency/`. `weights`, the root of
+/// weights that the person holds (hex, from [`WeightsDigest`]), is looked for among those logged.
 ///
 /// # Errors
-/// The bytes are no evidence file, or the policy is none.
+/// The bytes are no evidence file, or the policy or the root is none.
 #[wasm_bindgen]
-pub fn verify(bytes: &[u8], policy_json: Option<String>) -> Result<String, JsError> {
+pub fn verify(
+    bytes: &[u8],
+    policy_json: Option<String>,
+    weights: Option<String>,
+) -> Result<String, JsError> {
+    let weights = weights.as_deref().map(parse_root).transpose()?;
     let policy = policy_json.as_deref().map(TrustPolicy::from_json).transpose().map_err(said)?;
-    let report = trail::verify::verify(bytes, policy.as_ref()).map_err(said)?;
+    let report =
+        trail::verify::verify_with_weights(bytes, policy.as_ref(), weights).map_err(said)?;
     Ok(report.to_json())
 }
 
@@ -64,6 +74,68 @@ pub fn entry(bytes: &[u8], index: f64) -> Result<String, JsError> {
     // Saturating: what is no index of an entry is no entry of the file.
     let view = trail::view::entry_of(&evidence, index as u64).map_err(said)?;
     Ok(view.to_string())
+}
+
+/// Digests safetensors files that come piece by piece, so that they may be larger than the memory.
+/// For each file: [`WeightsDigest::begin`], [`WeightsDigest::update`] with all bytes after the header, and
+/// [`WeightsDigest::end`].
+#[wasm_bindgen]
+#[derive(Debug, Default)]
+pub struct WeightsDigest(StreamDigest);
+
+#[wasm_bindgen]
+impl WeightsDigest {
+    /// Nothing digested yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long the header is, given the file's first eight bytes and its length.
+    ///
+    /// # Errors
+    /// It is no safetensors file.
+    pub fn header_length(start: &[u8], file: f64) -> Result<f64, JsError> {
+        // A header is at most 100 MB long.
+        safetensors::header_length(start, file as u64).map(|length| length as f64).map_err(said)
+    }
+
+    /// Begins a file of `length` bytes with this header (without the eight bytes before it).
+    ///
+    /// # Errors
+    /// The header lies, or names a tensor that was in an earlier file.
+    pub fn begin(&mut self, header: &[u8], length: f64) -> Result<(), JsError> {
+        self.0.begin(header, length as u64).map_err(said)
+    }
+
+    /// Takes in the next bytes.
+    ///
+    /// # Errors
+    /// More bytes come than the header said.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), JsError> {
+        self.0.update(bytes).map_err(said)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// Fewer bytes came than the header said.
+    pub fn end(&mut self) -> Result<(), JsError> {
+        self.0.end().map_err(said)
+    }
+
+    /// `{root, tensors, bytes}` over all files, as JSON.
+    pub fn finish(&self) -> String {
+        let tensors = self.0.tensors();
+        let bytes: u64 = tensors.iter().map(|tensor| tensor.length).sum();
+        let root = trail::view::hex(&self.0.root());
+        json!({"root": root, "tensors": tensors.len(), "bytes": bytes}).to_string()
+    }
+}
+
+fn parse_root(hex: &str) -> Result<Hash, JsError> {
+    trail::view::parse_hash(hex)
+        .ok_or_else(|| JsError::new("the weights' root is not 64 hex digits"))
 }
 
 fn said(error: impl std::fmt::Display) -> JsError {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use trail::view::hex;
 
-use super::digest::hex;
 use super::open;
 use crate::args::{Card, CardFormat};
 use crate::card_html;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use serde_json::json;
-use trail::merkle::Hash;
+use trail::view::hex;
 use weight_digest::checkpoint::Checkpoint;
 use weight_digest::compute::{self, Comparison};
 
@@ -128,9 +128,4 @@ pub fn delta_text(comparison: &Comparison) -> String {
         text.push_str(&format!("\n  {}: {}", change.name, change.what));
     }
     text
-}
-
-/// Lower-case hex.
-pub fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

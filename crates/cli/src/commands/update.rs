@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use producer::{Logged, UpdateOptions};
 use serde_json::json;
+use trail::view::hex;
 
-use super::digest::{delta_json, delta_text, hex};
+use super::digest::{delta_json, delta_text};
 use super::open;
 use crate::args::{LogCheckpoint, LogUpdate};
 use crate::failure::Done;
