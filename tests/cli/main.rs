@@ -1,8 +1,12 @@
 //! The command line program from outside: what is typed, what comes back, what is on the disk.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bad_input;
 mod commands;
 mod damage;
-
+mod forgery;
 mod policies;
-
+mod real_data;
+mod secrets;
+mod serving;
+mod survival;

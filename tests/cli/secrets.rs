@@ -1,0 +1,315 @@
+//! What annotators wrote, who they are and how they rated leaves no trace outside the vault, and none
+//! in plain inside it: unique strings go in, and every file and every answer is searched for them.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use end_to_end::{Answer, Served, Work};
+use serde_json::{Value as Json, json};
+use trail::merkle::sha256;
+
+const REWARD: f64 = 3.1592653589;
+
+/// Every form in which a secret might slip out, and what it is.
+struct Canaries {
+    forms: Vec<(String, Vec<u8>)>,
+    /// Which pairs of bytes a form begins with: few, so that searching is fast.
+    beginnings: Vec<bool>,
+}
+
+impl Canaries {
+    fn new() -> Self {
+        let mut canaries = Self { forms: Vec::new(), beginnings: vec![false; 1 << 16] };
+        for (kind, object) in [("rating", rating()), ("preference", preference())] {
+            for (field, value) in object.as_object().unwrap() {
+                if let Some(text) = value.as_str() {
+                    canaries.add_text(&format!("{kind}'s {field}"), text);
+                }
+            }
+        }
+        canaries.add_text("reward in words", "3.1592653589");
+        canaries.add("reward, big endian", &REWARD.to_be_bytes());
+        canaries.add("reward, little endian", &REWARD.to_le_bytes());
+        canaries.add("reward, CBOR", &[&[0xfb][..], &REWARD.to_be_bytes()].concat());
+        // What a broken line holds must not come back in the error.
+        for (what, text) in
+            [("broken line", BROKEN), ("unknown field", FIELD), ("passphrase", PASSPHRASE)]
+        {
+            canaries.add_text(what, text);
+        }
+        canaries
+    }
+
+    fn form(&mut self, what: &str, name: &str, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        assert!(bytes.len() >= 8, "too short to be told from chance");
+        self.beginnings[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))] = true;
+        self.forms.push((format!("{what}, {name}"), bytes));
+    }
+
+    fn add(&mut self, what: &str, secret: &[u8]) {
+        self.form(what, "plain", secret);
+        self.form(what, "reversed", secret.iter().rev().copied().collect::<Vec<_>>());
+        self.form(what, "hex", hex::encode(secret));
+        self.form(what, "capital hex", hex::encode_upper(secret));
+        for shift in 0..3 {
+            // Only the characters that depend on the secret alone, and not on its neighbours.
+            let shifted = [&[0; 3][..shift], secret].concat();
+            let characters = [0, 4, 4][shift]..shifted.len() / 3 * 4;
+            self.form(what, "base64", &STANDARD_NO_PAD.encode(&shifted)[characters.clone()]);
+            self.form(what, "base64url", &URL_SAFE_NO_PAD.encode(&shifted)[characters]);
+        }
+        // Under a plain hash, short content is found by trying.
+        let digest = sha256(secret);
+        self.form(what, "SHA-256", digest);
+        self.form(what, "SHA-256 in hex", hex::encode(digest));
+        self.form(what, "SHA-256 in base64", &STANDARD_NO_PAD.encode(digest)[..40]);
+    }
+
+    fn add_text(&mut self, what: &str, secret: &str) {
+        self.add(what, secret.as_bytes());
+        self.form(what, "lower case", secret.to_lowercase());
+        let utf16 = || secret.encode_utf16();
+        self.form(what, "UTF-16 LE", utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
+        self.form(what, "UTF-16 BE", utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
+        // As it is committed to, but without a blinding value.
+        let cbor = trail::cbor::encode(&ciborium::Value::from(secret)).unwrap();
+        self.form(what, "SHA-256 of CBOR", sha256(&cbor));
+    }
+
+    /// What of it the bytes hold.
+    fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
+        let mut found = Vec::new();
+        for (at, pair) in bytes.array_windows::<2>().enumerate() {
+            if self.beginnings[usize::from(u16::from_be_bytes(*pair))] {
+                let here = self.forms.iter().filter(|(_, form)| bytes[at..].starts_with(form));
+                found.extend(here.map(|(what, _)| what.as_str()));
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    fn absent_from(&self, place: &str, bytes: &[u8]) {
+        let found = self.found_in(bytes);
+        assert!(found.is_empty(), "{place} holds: {found:?}");
+    }
+}
+
+/// Runs commands and searches their answers.
+struct Watched<'a> {
+    work: &'a Work,
+    canaries: &'a Canaries,
+    commands: RefCell<usize>,
+}
+
+impl Watched<'_> {
+    fn run(&self, typed: &str, status: i32) -> Answer {
+        let mut last = None;
+        for typed in [typed.to_owned(), format!("{typed} --json")] {
+            let answer = self.work.run(&typed).ended(status);
+            self.canaries
+                .absent_from(&format!("the output of `{typed}`"), answer.stdout.as_bytes());
+            self.canaries.absent_from(&format!("the error of `{typed}`"), answer.stderr.as_bytes());
+            *self.commands.borrow_mut() += 1;
+            last = Some(answer);
+        }
+        last.unwrap()
+    }
+
+    fn folder_is_clean(&self, folder: &str) {
+        for (path, bytes) in self.work.files(folder) {
+            self.canaries.absent_from(&path.display().to_string(), &bytes);
+            self.canaries.absent_from("a file's name", path.display().to_string().as_bytes());
+        }
+    }
+}
+
+fn rating() -> Json {
+    json!({
+        "prompt": "PromptCanary-7Q2xVd9LmW",
+        "response": "ResponseCanary-b8KzR4tYpE",
+        "annotator_id": "AnnotatorCanary-hT5nCj3GsA",
+        "reward": REWARD,
+    })
+}
+
+fn preference() -> Json {
+    json!({
+        "prompt": "PairPromptCanary-w3JrX6uFqN",
+        "chosen": "ChosenCanary-d1MvB7yHkO",
+        "rejected": "RejectedCanary-z9PaS2eLiU",
+        "annotator_id": "VoterCanary-f4GoT8cWxK",
+    })
+}
+
+const BROKEN: &str = "BrokenCanary-k6YbD1rVzI";
+const FIELD: &str = "FieldCanary-u2EsN9jQwH";
+const PASSPHRASE: &str = "PassphraseCanary-p7LxA5mGtC";
+
+#[test]
+fn the_search_finds_what_is_there() {
+    let canaries = Canaries::new();
+    let secret = b"PromptCanary-7Q2xVd9LmW";
+    let utf16: Vec<u8> = secret.iter().flat_map(|byte| [*byte, 0]).collect();
+    for (form, bytes) in [
+        ("plain", secret.to_vec()),
+        ("hex", hex::encode(secret).into()),
+        ("base64", STANDARD_NO_PAD.encode([b"x", &secret[..]].concat()).into()),
+        ("base64url", URL_SAFE_NO_PAD.encode([b"xy", &secret[..], b"z"].concat()).into()),
+        ("base64", STANDARD_NO_PAD.encode([b"xyz", &secret[..]].concat()).into()),
+        ("SHA-256", sha256(secret).to_vec()),
+        ("UTF-16 LE", utf16),
+    ] {
+        let found = canaries.found_in(&[b"before", &bytes[..], b"after"].concat());
+        assert!(found.contains(&format!("rating's prompt, {form}").as_str()), "{form}: {found:?}");
+    }
+    assert_eq!(canaries.found_in(b"PromptCanary"), [""; 0]);
+}
+
+#[test]
+fn nothing_private_leaves_the_vault() {
+    let work = Work::empty();
+    let canaries = Canaries::new();
+    let watched = Watched { work: &work, canaries: &canaries, commands: RefCell::default() };
+    fs::create_dir(work.path("in")).unwrap();
+    fs::create_dir(work.path("out")).unwrap();
+    work.write("in/passphrase", format!("{}\n", PASSPHRASE));
+    let lines = format!("{}\n{}\n", rating(), preference());
+    work.write("in/a.jsonl", lines.repeat(3));
+    work.write("in/incident.json", r#"{"what":"a worker crashed"}"#);
+    let unlock = "--passphrase-file in/passphrase";
+
+    for log in ["plain", "locked"] {
+        let unlock = if log == "plain" { "" } else { unlock };
+        work.run(&format!("init {log} --model tiny --origin log.example/tiny {unlock}")).ended(0);
+        work.run(&format!("init {log}2 --model tiny {unlock} --json")).ended(0);
+        // The first event of all tells no annotator from another.
+        watched.run(&format!("log annotations {log} in/a.jsonl {unlock}"), 0);
+        watched.run(&format!("log incident {log} in/incident.json {unlock}"), 0);
+        watched.run(&format!("show {log} 1"), 0);
+        watched.run(&format!("show {log} --type annotation"), 0);
+        watched.run(&format!("prove {log} 2 -o out/{log}.tlog-proof"), 0);
+        watched.run(&format!("card {log} -o out/{log}.json {unlock}"), 0);
+        watched.run(&format!("card {log} --format html -o out/{log}.html {unlock}"), 0);
+        watched.run(&format!("evidence {log} -o out/{log}.evidence {unlock}"), 0);
+        watched.run(
+            &format!("evidence {log} --entries claims -o out/{log}-claims.evidence {unlock}"),
+            0,
+        );
+        watched.run(&format!("verify {log} --policy {log}/policy"), 0);
+        watched.run(&format!("verify out/{log}.evidence"), 4);
+        watched.run(&format!("verify out/{log}-claims.evidence --policy {log}/policy"), 0);
+        watched.run(&format!("verify out/{log}.tlog-proof"), 4);
+        if log == "plain" {
+            broken_input(&watched);
+        }
+        broken_key(&watched, log, unlock);
+        watched.folder_is_clean(log);
+    }
+    watched.run("log annotations locked in/a.jsonl", 2);
+    watched.run("log annotations locked in/a.jsonl --passphrase-file in/a.jsonl", 2);
+    watched.folder_is_clean("out");
+
+    if let Some(served) = Served::start(&work, "serve plain --open-entries") {
+        for path in
+            ["/", "/checkpoint", "/tile/0/000.p/20", "/tile/entries/000.p/20", "/private/wal"]
+        {
+            canaries.absent_from(path, &served.get(path).body);
+        }
+    }
+
+    // What is opened on purpose is shown, and nothing else.
+    work.run("evidence plain -o opened.evidence --open 1:prompt").ended(0);
+    let found = canaries.found_in(&work.read("opened.evidence"));
+    assert!(
+        matches!(found[..], ["rating's prompt, plain" | "preference's prompt, plain"]),
+        "{found:?}"
+    );
+    assert!(*watched.commands.borrow() > 100);
+}
+
+/// Every way in which a line can be wrong, with a canary at the place where it is.
+fn broken_input(watched: &Watched<'_>) {
+    let (text, field) = (BROKEN, FIELD);
+    let work = watched.work;
+    for line in [
+        text.to_owned(),
+        format!("{{\"prompt\":\"{text}"),
+        format!("{{\"prompt\":\"{text}\"}}"),
+        format!("[\"{text}\"]"),
+        format!("\"{text}\""),
+        format!(
+            "{{\"prompt\":[\"{text}\"],\"response\":\"r\",\"annotator_id\":\"a\",\"reward\":1}}"
+        ),
+        format!(
+            "{{\"prompt\":\"p\",\"response\":\"r\",\"annotator_id\":\"a\",\"reward\":\"{text}\"}}"
+        ),
+        format!(
+            "{{\"prompt\":\"p\",\"response\":\"r\",\"annotator_id\":[\"{text}\"],\"reward\":1}}"
+        ),
+        format!(
+            "{{\"prompt\":\"{text}\",\"response\":\"r\",\"annotator_id\":\"a\",\"reward\":NaN}}"
+        ),
+        format!(
+            "{{\"prompt\":\"p\",\"prompt\":\"{text}\",\"response\":\"r\",\"annotator_id\":\"a\",\"reward\":1}}"
+        ),
+        format!("{{\"chosen\":\"{text}\",\"rejected\":\"r\",\"reward\":{REWARD}}}"),
+        format!("{{\"chosen\":\"{text}\",\"{field} is a name\":1}}"),
+        format!("{{\"chosen\":\"{text}\",\"rejected\":\"\"}}"),
+        format!("{{\"chosen\":\"\\u{text}\",\"rejected\":\"\"}}"),
+    ] {
+        work.write("in/broken.jsonl", format!("{}\n{line}\n", rating()));
+        watched.run("log annotations plain in/broken.jsonl", 2);
+        watched.run("log annotations plain in/broken.jsonl --keep-going", 0);
+        for kind in ["guideline", "evaluation", "incident"] {
+            work.write("in/broken.json", &line);
+            let is_document =
+                serde_json::from_str::<Json>(&line).is_ok_and(|json| json.is_object());
+            if !is_document {
+                watched.run(&format!("log {kind} plain in/broken.json"), 2);
+            }
+        }
+        watched.run("verify in/broken.jsonl", 2);
+        watched.run("verify plain --policy in/broken.jsonl", 2);
+    }
+    // A field of the user's own is named, unless its name looks like content.
+    work.write(
+        "in/extra.jsonl",
+        format!("{{\"chosen\":\"c\",\"rejected\":\"d\",\"{field} is a name\":\"{text}\"}}\n"),
+    );
+    watched.run("log annotations plain in/extra.jsonl", 0);
+}
+
+/// A broken file of our own: the error names it and quotes nothing.
+fn broken_key(watched: &Watched<'_>, log: &str, unlock: &str) {
+    let key = watched.work.path(log).join("private/log.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    watched.run(&format!("log annotations {log} in/a.jsonl {unlock}"), 2);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    for open in ["1:reward", "1:prompt"] {
+        watched.run(&format!("evidence {log} -o /proc/none --open {open} {unlock}"), 2);
+    }
+}
+
+#[test]
+fn a_kill_in_the_middle_leaves_nothing_in_plain() {
+    let work = Work::with_log();
+    let canaries = Canaries::new();
+    let line = format!("{}\n{}\n", rating(), preference());
+    work.write("big.jsonl", line.repeat(10_000));
+    for milliseconds in [200, 600, 1200] {
+        let mut child =
+            work.command("log annotations log big.jsonl").stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for (path, bytes) in work.files("log") {
+            canaries.absent_from(&path.display().to_string(), &bytes);
+        }
+    }
+}
