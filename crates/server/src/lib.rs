@@ -208,6 +208,9 @@ async fn file(path: &Path, request: Request, cache: &'static str) -> Response {
             response
         }
         Ok(_) => not_found(),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            not_found()
+        }
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n").into_response(),
     }
 }
