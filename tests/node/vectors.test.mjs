@@ -32,6 +32,12 @@ for (const { file, what, reports } of evidence.cases) {
   });
 }
 
+test("the page on reports names every key of a report", async () => {
+  const page = await readFile(new URL("../report.md", folder), "utf8");
+  const report = await verify(await readFile(new URL(evidence.cases[0].file, folder)));
+  for (const key of Object.keys(report)) assert.ok(page.includes(`\`${key}\``), key);
+});
+
 test("what is no evidence file is refused", async () => {
   for (const { what, base64 } of evidence.unreadable) {
     await assert.rejects(verify(Buffer.from(base64, "base64")), UnreadableEvidence, what);

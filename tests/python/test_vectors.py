@@ -58,7 +58,9 @@ def test_inclusion_proofs_of_the_vectors_are_those_of_pymerkle(read_vectors):
         assert [digest.hex() for digest in proof.path[1:]] == case["path"], case
 
 
-def test_fingerprints_are_those_of_openssl_and_signatures_those_of_cryptography(read_vectors):
+def test_cryptography_gives_the_fingerprints_and_verifies_the_signatures_of_the_vectors(
+    read_vectors,
+):
     vectors = read_vectors("checkpoints.json")
     for case in vectors["keys"]:
         assert note.VerifierKey.parse(case["vkey"]).fingerprint == case["fingerprint"]
