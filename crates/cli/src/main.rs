@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bigram;
 mod card_html;
 mod commands;
 mod failure;
@@ -11,6 +12,7 @@ mod remote;
 mod report_text;
 mod target;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -34,10 +36,11 @@ fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve::run(&serve, &output),
         Command::Demo(demo) => commands::demo::run(&demo, &output),
     };
-    match done {
+    match done.and_then(|code| output.finish().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("rlhf-audit: {failure}");
+            // Where standard error cannot be written, the exit status still says it.
+            let _ = writeln!(io::stderr().lock(), "rlhf-audit: {failure}");
             failure.exit_code()
         }
     }

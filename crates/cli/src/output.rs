@@ -1,5 +1,6 @@
 //! What goes to standard output: text for people, or one JSON document for programs.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -10,26 +11,44 @@ use serde_json::Value as Json;
 use crate::failure::Failure;
 
 /// Where results go, and in which form.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Output {
     json: bool,
+    failed: OnceCell<io::Error>,
 }
 
 impl Output {
     /// JSON, or text.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, failed: OnceCell::new() }
     }
 
     /// Prints the result in the form that was asked for.
     pub fn result(&self, json: &Json, text: impl fmt::Display) {
-        if self.json { line(json) } else { self.say(text) }
+        if self.json { self.line(json) } else { self.say(text) }
     }
 
     /// Prints a line for people only.
     pub fn say(&self, text: impl fmt::Display) {
         if !self.json {
-            line(printable(&text.to_string()));
+            self.line(printable(&text.to_string()));
+        }
+    }
+
+    fn line(&self, text: impl fmt::Display) {
+        if let Err(error) = writeln!(io::stdout().lock(), "{text}") {
+            // The first failure says why; what the command does is not undone by it.
+            let _ = self.failed.set(error);
+        }
+    }
+
+    /// Whether everything could be printed. A reader that has gone away (`| head`) is no failure.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self.failed.into_inner().filter(|e| e.kind() != io::ErrorKind::BrokenPipe) {
+            Some(e) => Err(Failure::input(format!(
+                "the command has done its work, but standard output could not be written: {e}"
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -58,11 +77,6 @@ fn printable(text: &str) -> String {
         }
     }
     safe
-}
-
-/// A reader that has gone away (`| head`) is no error.
-fn line(text: impl fmt::Display) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// Writes a file whole or not at all: a temporary one beside it takes its place once synced.
