@@ -1,7 +1,7 @@
 //! What is not as it must be gets status 2 and one sentence that names the file and the place, and
 //! leaves the log as it was.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 
 use end_to_end::{Work, ratings};
@@ -268,4 +268,24 @@ fn an_output_that_cannot_be_written_leaves_nothing_behind() {
     let older = work.read("a.evidence");
     work.refused("evidence log -o a.evidence --open 0:reward");
     assert_eq!(work.read("a.evidence"), older);
+}
+
+#[test]
+fn an_answer_that_cannot_be_printed_is_not_success() {
+    let work = Work::with_log();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for typed in ["verify log --policy policy --json", "verify log --policy policy"] {
+        let output = work.command(typed).stdout(full()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("standard output could not be written: No space left"), "{error}");
+        // With nowhere to complain to, the status still tells.
+        let status = work.command(typed).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(2));
+    }
+    // A reader that has seen enough is no failure.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = work.command("verify log --policy policy --json").stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(0));
 }

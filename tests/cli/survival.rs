@@ -1,6 +1,7 @@
 //! Full disks, interruptions, kills and second writers: what was acknowledged stays, what was not is
 //! there whole or not at all, and the next command works.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -35,7 +36,7 @@ fn a_kill_at_any_moment() {
     let work = prepared();
     let mut size = 4;
     for signal in ["KILL", "INT", "TERM"] {
-        for milliseconds in [5, 60, 300, 900, 1500, 2500] {
+        for milliseconds in [5, 60, 250, 700] {
             let mut child = work
                 .command("log annotations log big.jsonl")
                 .stdout(Stdio::null())
@@ -112,7 +113,9 @@ fn a_full_disk() {
         skip("a small file system cannot be mounted here");
         return;
     }
-    for kib in [1800, 2200, 3000, 4000, 6000, 9000, 14000] {
+    let mut statuses = BTreeSet::new();
+    // From no room for the write-ahead log to room for everything.
+    for kib in [1800, 3000, 6000, 9000, 12_000, 14_000, 16_000, 24_000] {
         let work = prepared();
         let script = format!(
             "SIZE={kib}k; {mount}; cp -a log disk/log; cd disk
@@ -124,6 +127,7 @@ fn a_full_disk() {
         let output = isolated(&script, &work).unwrap();
         assert!(output.status.success(), "{kib} KiB: {output:#?}");
         let status = work.text("status");
+        statuses.insert(status.clone());
         if status.trim() == "0" {
             assert_eq!(work.text("err"), "");
         } else {
@@ -136,13 +140,12 @@ fn a_full_disk() {
         let size = assert_sound(&work, 4, BIG as u64);
         assert!(status.trim() != "0" || size == 7 + BIG as u64);
     }
+    assert_eq!(statuses.len(), 2, "some were too small and some were not");
 }
 
 #[test]
 fn a_file_that_may_not_grow() {
-    for (blocks, handled) in
-        [(1, true), (64, true), (512, true), (4096, true), (8192, true), (512, false)]
-    {
+    for (blocks, handled) in [(1, true), (512, true), (4096, true), (16_384, true), (4096, false)] {
         let work = prepared();
         // 512-byte blocks. Where the signal is not ignored, the first write too far kills.
         let ignore = if handled { "trap '' XFSZ;" } else { "" };
@@ -163,7 +166,7 @@ fn a_file_that_may_not_grow() {
             assert_eq!(output.status.code(), Some(2), "{blocks}: {error}");
             assert!(error.starts_with("rlhf-audit: log/"), "{error}");
         }
-        assert!(blocks > 4096 || !output.status.success(), "{blocks} blocks were enough");
+        assert!(!output.status.success(), "{blocks} blocks were enough");
         assert_sound(&work, 4, BIG as u64);
 
         let output = limited("init new --model tiny");

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod bigram;
 mod card_html;
 mod commands;
 mod failure;
