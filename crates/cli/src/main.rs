@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bigram;
 mod card_html;
 mod commands;
 mod failure;
