@@ -79,9 +79,6 @@ impl Subjects {
         };
         subjects.rollback()?;
         subjects.read_slots()?;
-        // The process that wrote the last slots may have died before the sync, after a commit that we
-        // are about to rely on.
-        disk.sync(&subjects.file, path)?;
         Ok(subjects)
     }
 
