@@ -121,13 +121,12 @@ impl Audit {
         if !existed {
             fs::create_dir_all(dir).at(dir, "create the folder")?;
         }
-        let result = create(disk, &Folder::new(dir), &description, options.passphrase.as_ref());
+        let folder = Folder::new(dir);
+        // Whoever makes this folder makes the log: of two who begin at once, one fails here.
+        disk.create_folder(&folder.private(), 0o700)?;
+        let result = create(disk, &folder, &description, options.passphrase.as_ref());
         if result.is_err() {
-            // It was empty, so all that is in it is ours. The first error is the one to report.
-            let _ = fs::remove_dir_all(dir);
-            if existed {
-                let _ = fs::create_dir(dir);
-            }
+            empty_folder(dir, existed);
         }
         let vkey = result?;
         Ok(Initialised { origin: description.origin, vkey })
@@ -396,13 +395,23 @@ fn is_empty_folder(dir: &Path) -> Result<bool> {
     }
 }
 
+/// Removes what a failed `init` has made. The first error is the one to report, so others are ignored.
+fn empty_folder(dir: &Path, keep: bool) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
+    if !keep {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
 fn create(
     disk: &Disk,
     folder: &Folder,
     description: &Description,
     passphrase: Option<&Passphrase>,
 ) -> Result<VerifierKey> {
-    disk.create_folder(&folder.private(), 0o700)?;
     let _lock = folder.lock()?;
     let key = keys::create_signing_key(disk, &folder.log_key(), passphrase)?;
     let signer = FileSigner::new(&description.origin, key);
