@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
-use trail::card::{Card, Claim, ClaimKind, Pointer, title};
+use trail::card::{Card, Claim, ClaimKind, Pointer, known};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
     color:#1b1f24;background:#fff}table{border-collapse:collapse;width:100%}th,td{text-align:left;\
@@ -55,7 +55,10 @@ pub fn page(card: &Card, sha256: &str, entry: u64) -> String {
 fn row(claim: &Claim) -> Markup {
     html! {
         tr {
-            th scope="row" { (title(&claim.id)) br; code { (claim.id) } }
+            th scope="row" {
+                @if let Some((_, title)) = known(&claim.id) { (title) br; }
+                code { (claim.id) }
+            }
             td { (text(&claim.value)) }
             td { (match claim.kind {
                 ClaimKind::Recomputed => "recomputed",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use producer::LogReader;
 use trail::checkpoint::Checkpoint;
-use trail::evidence::Head;
+use trail::evidence::{HashBytes, Head};
 use trail::merkle::{self, Hash};
 use trail::note::Note;
 use trail::policy::TrustPolicy;
@@ -82,7 +82,7 @@ fn remote(
 }
 
 fn head(note: &str, path: &[Hash]) -> Head {
-    let proof = path.iter().map(|hash| hash.to_vec().into()).collect();
+    let proof = path.iter().map(|hash| HashBytes::new(*hash)).collect();
     Head { note: note.to_owned(), proof }
 }
 

@@ -3,7 +3,7 @@
 use ciborium::Value;
 use serde_bytes::ByteBuf;
 use trail::commitment::DisclosedOpening;
-use trail::evidence::{Entries, Evidence, Head, ProvenEntry};
+use trail::evidence::{Entries, Evidence, HashBytes, Head, ProvenEntry};
 use trail::merkle::{self, Hash};
 use trail::note::VerifierKey;
 use trail::proof::LogProof;
@@ -137,6 +137,6 @@ impl Audit {
     }
 }
 
-fn byte_strings(hashes: &[Hash]) -> Vec<ByteBuf> {
-    hashes.iter().map(|hash| ByteBuf::from(hash.as_slice())).collect()
+fn byte_strings(hashes: &[Hash]) -> Vec<HashBytes> {
+    hashes.iter().map(|hash| HashBytes::new(*hash)).collect()
 }

@@ -20,8 +20,8 @@ use crate::vault::seal_pseudonym;
 use crate::wal::{BATCH_BYTES, Batch, Commit};
 
 /// Annotations are shuffled within windows of so many, or of so many bytes of text.
-const WINDOW: usize = 4096;
-const WINDOW_BYTES: usize = 16 << 20;
+const WINDOW: usize = 65_536;
+const WINDOW_BYTES: usize = 64 << 20;
 
 /// Fewer annotations than this are not worth a thread.
 const THREAD_SHARE: usize = 256;

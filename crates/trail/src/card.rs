@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::cbor;
 use crate::event::{Event, EventType, RunId};
 use crate::time::to_rfc3339;
-use crate::weights::WeightsEvent;
+use crate::weights::{LearnedFrom, WeightsEvent};
 
 /// What a claim rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,46 +124,74 @@ impl Card {
         if card.v != 1 {
             return Err(CardError(format!("version {} is not known here", card.v)));
         }
-        if card.to_bytes()? == bytes {
-            Ok(card)
-        } else {
-            Err(CardError("it is not in RFC 8785 form".into()))
+        if card.to_bytes()? != bytes {
+            return Err(CardError("it is not in RFC 8785 form".into()));
         }
+        if !card.claims.is_sorted_by(|a, b| a.id < b.id) {
+            return Err(CardError(
+                "its claims are not in the order of their ids, each once".into(),
+            ));
+        }
+        Ok(card)
     }
 }
 
-/// A claim's subject in words.
-pub fn title(id: &str) -> &str {
-    match id.trim_end_matches(|c: char| c.is_ascii_digit()) {
-        "annotations.annotators" => "Pseudonyms among the annotators",
-        "annotations.content" => "Texts, votes and ratings: committed, not shown",
-        "annotations.count" => "Human judgements logged",
-        "annotations.period" => "First and last judgement, to the minute",
-        "annotations.preferences" => "Preferences between two responses",
-        "annotations.ratings" => "Ratings of one response",
-        "auditors.grants" => "Grants of access to auditors",
-        "checkpoints.count" => "Named checkpoints",
-        "erasures.count" => "Erasures carried out",
-        "evaluation." => "Evaluation",
-        "events.count" => "Events in the log",
-        "events.types" => "Events by type",
-        "guideline." => "Instructions to annotators",
-        "incident." => "Incident",
-        "incidents.count" => "Incidents recorded",
-        "model.name" => "Name of the model",
-        "policy_updates.count" => "Updates of the policy's weights",
-        "checkpoint." => "Checkpoint",
-        "metrics." => "Numbers measured at a checkpoint",
-        "policy_updates.drift" => "How far updates moved the weights",
-        "policy_updates.learned_from" => "Judgements that updates learned from",
-        "policy_updates.unbroken" => "Every update starts from the weights that the last one left",
-        "privacy.rounds" => "Rounds of differential privacy",
-        "privacy.scope" => "What privacy covers",
-        "publication.heads" => "Tree heads published",
-        "run." => "Training run",
-        "runs.count" => "Training runs",
-        other => other,
-    }
+/// The claims there are: id (where it ends with a dot, an entry's index follows), kind, subject in words.
+const CLAIMS: &[(&str, ClaimKind, &str)] = {
+    use ClaimKind::{Asserted, Committed, Recomputed};
+    &[
+        ("annotations.annotators", Recomputed, "Pseudonyms among the annotators"),
+        ("annotations.content", Committed, "Texts, votes and ratings: committed, not shown"),
+        ("annotations.count", Recomputed, "Human judgements logged"),
+        ("annotations.period", Recomputed, "First and last judgement, to the minute"),
+        ("annotations.preferences", Recomputed, "Preferences between two responses"),
+        ("annotations.ratings", Recomputed, "Ratings of one response"),
+        ("auditors.grants", Recomputed, "Grants of access to auditors logged"),
+        ("checkpoint.", Committed, "Checkpoint"),
+        ("checkpoints.count", Recomputed, "Named checkpoints logged"),
+        ("erasures.count", Recomputed, "Erasures logged"),
+        ("evaluation.", Asserted, "Evaluation"),
+        ("events.count", Recomputed, "Events in the log"),
+        ("events.types", Recomputed, "Events by type"),
+        ("guideline.", Committed, "Instructions to annotators"),
+        ("incident.", Asserted, "Incident"),
+        ("incidents.count", Recomputed, "Incidents logged"),
+        ("metrics.", Asserted, "Numbers measured at a checkpoint"),
+        ("model.name", Asserted, "Name of the model"),
+        ("policy_updates.count", Recomputed, "Updates of the policy's weights logged"),
+        (
+            "policy_updates.drift",
+            Recomputed,
+            "How far updates moved the weights, by the producer's norms",
+        ),
+        (
+            "policy_updates.learned_from",
+            Recomputed,
+            "Judgements that updates say they learned from",
+        ),
+        (
+            "policy_updates.unbroken",
+            Recomputed,
+            "Every update starts from the weights that the last one left",
+        ),
+        ("privacy.rounds", Recomputed, "Rounds of differential privacy logged"),
+        ("privacy.scope", Asserted, "What privacy covers"),
+        ("publication.heads", Recomputed, "Publications of tree heads logged"),
+        ("run.", Asserted, "Training run"),
+        ("runs.count", Recomputed, "Training runs logged"),
+    ]
+};
+
+/// What this version knows of the claims with an id: their kind and their subject in words.
+pub fn known(id: &str) -> Option<(ClaimKind, &'static str)> {
+    let key = match id.rsplit_once('.') {
+        Some((name, n)) if crate::checkpoint::parse_decimal(n).is_some() => &id[..=name.len()],
+        _ => id,
+    };
+    let found = CLAIMS
+        .iter()
+        .find(|(known, ..)| *known == key && (key.len() < id.len()) == key.ends_with('.'));
+    found.map(|(_, kind, title)| (*kind, *title))
 }
 
 /// Derives a card from the events, in order, in memory that grows with what the card says and not
@@ -176,6 +204,8 @@ pub struct CardBuilder {
     commitments: u64,
     annotators: BTreeSet<Vec<u8>>,
     period: Option<[u64; 2]>,
+    /// The stretches of entries that are annotations, in order.
+    annotated: Vec<[u64; 2]>,
     model: Option<(u64, Json)>,
     runs: BTreeMap<RunId, Run>,
     updates: Updates,
@@ -189,8 +219,10 @@ struct Updates {
     root: BTreeMap<RunId, String>,
     breaks: u64,
     drift: Option<Drift>,
-    /// How many annotations updates say they learned from, one counted as often as it is used.
-    learned_from: u64,
+    /// The entries whose annotations updates say they learned from.
+    learned_from: Vec<[u64; 2]>,
+    /// The first update that says it learned from other than what is there.
+    wrong: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +247,9 @@ struct Run {
     outcome: Json,
 }
 
+/// Documents larger than this, in bytes of CBOR, are in the card by their digest.
+const MAX_INLINE: usize = 4096;
+
 /// What must be said wherever weights or training statistics are public: they give ratings away.
 pub const PRIVACY_SCOPE: &str =
     "Privacy covers the released ratings only, not this log's training statistics or the model.";
@@ -231,9 +266,9 @@ impl CardBuilder {
             tally.first = index;
         }
         tally.count += 1;
-        tally.end = index + 1;
+        tally.end = index.saturating_add(1);
         match event.kind {
-            EventType::Annotation => self.annotation(event),
+            EventType::Annotation => self.annotation(index, event),
             EventType::RunStart => self.run_start(index, event),
             EventType::RunEnd => self.run_end(index, event),
             EventType::Guideline => self.guideline(index, event),
@@ -255,7 +290,16 @@ impl CardBuilder {
         self.types.iter().map(|(kind, tally)| (kind.to_string(), tally.count)).collect()
     }
 
-    fn annotation(&mut self, event: &Event) {
+    /// What is wrong with what an update says it learned from, where all entries before it were added.
+    pub fn wrong_update(&self) -> Option<&str> {
+        self.updates.wrong.as_deref()
+    }
+
+    fn annotation(&mut self, index: u64, event: &Event) {
+        match self.annotated.last_mut() {
+            Some([_, end]) if *end == index => *end = index.saturating_add(1),
+            _ => self.annotated.push([index, index.saturating_add(1)]),
+        }
         match event.get("kind").and_then(Value::as_text) {
             Some("preference") => self.preferences += 1,
             Some("rating") => self.ratings += 1,
@@ -264,7 +308,9 @@ impl CardBuilder {
         if let Some(pseudonym) = event.get("annotator").and_then(Value::as_bytes) {
             self.annotators.insert(pseudonym.clone());
         }
-        let committed = PRIVATE_FIELDS.iter().filter(|field| event.get(field).is_some());
+        let committed = PRIVATE_FIELDS
+            .iter()
+            .filter(|field| event.get(field).and_then(cbor::as_array::<32>).is_some());
         self.commitments += committed.count() as u64;
         let [first, last] = self.period.get_or_insert([event.time; 2]);
         *first = (*first).min(event.time);
@@ -285,10 +331,14 @@ impl CardBuilder {
     }
 
     fn guideline(&mut self, index: u64, event: &Event) {
-        let digest = event.get("sha256").and_then(cbor::as_array::<32>).map(hex::encode);
+        // An event without a digest commits to nothing; the schema refuses it as well.
+        let Some(digest) = event.get("sha256").and_then(cbor::as_array::<32>).map(hex::encode)
+        else {
+            return;
+        };
         let title = event.get("title").map(cbor::to_json);
-        let mut evidence = vec![Pointer::Entry { entry: index }];
-        evidence.extend(digest.clone().map(|sha256| Pointer::Digest { sha256 }));
+        let evidence =
+            vec![Pointer::Entry { entry: index }, Pointer::Digest { sha256: digest.clone() }];
         self.single.push(claim(
             format!("guideline.{index}"),
             json!({"title": title, "sha256": digest}),
@@ -299,19 +349,43 @@ impl CardBuilder {
     }
 
     fn update(&mut self, index: u64, event: &Event) {
-        let Some(update) = WeightsEvent::read(index, event) else { return };
+        let Some(update) = WeightsEvent::read(index, event) else {
+            // Unreadable, so what it left is unknown; the schema refuses it as well.
+            self.updates.breaks += 1;
+            self.updates.root.remove(&event.run);
+            return;
+        };
+        if let Some(from) = &update.learned_from {
+            self.learned_from(index, from);
+        }
         let updates = &mut self.updates;
         let left = updates.root.insert(event.run, update.root);
         if left.is_some() && left != update.root_before {
             updates.breaks += 1;
         }
-        updates.learned_from += update.learned_from.map_or(0, |from| from.annotations);
         if let Some(norm) = update.delta_l2 {
             let drift = updates.drift.get_or_insert(Drift { largest: 0.0, sum: 0.0, count: 0 });
             drift.largest = drift.largest.max(norm);
             drift.sum += norm;
             drift.count += 1;
         }
+    }
+
+    fn learned_from(&mut self, index: u64, from: &LearnedFrom) {
+        let range = [from.first, from.end];
+        let there = overlap(&self.annotated, range);
+        if from.first > from.end || from.end > index {
+            let [first, end] = range;
+            self.updates.wrong.get_or_insert(format!(
+                "the update in entry {index} names entries {first} to {end}, not earlier ones"
+            ));
+        } else if there != from.annotations {
+            self.updates.wrong.get_or_insert(format!(
+                "the update in entry {index} says it learned from {} annotations, and {there} are where it says",
+                from.annotations
+            ));
+        }
+        self.updates.learned_from.push(range);
     }
 
     fn checkpoint(&mut self, index: u64, event: &Event) {
@@ -333,10 +407,16 @@ impl CardBuilder {
     }
 
     fn document(&mut self, name: &str, index: u64, event: &Event, asked_by: AskedBy) {
-        let value = event.get("document").map_or_else(
-            || json!({"sha256": event.get("sha256").map(cbor::to_json)}),
-            cbor::to_json,
-        );
+        let inline = event
+            .get("document")
+            .filter(|document| cbor::encode(document).is_ok_and(|bytes| bytes.len() <= MAX_INLINE));
+        let value = match inline {
+            Some(document) => cbor::to_json(document),
+            None => json!({
+                "title": event.get("title").map(cbor::to_json),
+                "sha256": event.get("sha256").and_then(cbor::as_array::<32>).map(hex::encode),
+            }),
+        };
         let evidence = vec![Pointer::Entry { entry: index }];
         let id = format!("{name}.{index}");
         self.single.push(claim(id, value, ClaimKind::Asserted, asked_by, evidence));
@@ -399,11 +479,17 @@ impl CardBuilder {
                 recomputed("policy_updates.drift", json!(drift), TRAINING, all()),
                 recomputed(
                     "policy_updates.learned_from",
-                    updates.learned_from.into(),
+                    self.judgements_used().into(),
                     TRAINING,
                     all(),
                 ),
-                recomputed("privacy.scope", PRIVACY_SCOPE.into(), PRIVACY, all()),
+                claim(
+                    "privacy.scope".into(),
+                    PRIVACY_SCOPE.into(),
+                    ClaimKind::Asserted,
+                    PRIVACY,
+                    all(),
+                ),
             ]);
         }
         if let Some((entry, name)) = &self.model {
@@ -420,6 +506,30 @@ impl CardBuilder {
         claims.sort_by(|a, b| a.id.cmp(&b.id));
         Card { v: 1, as_of, claims }
     }
+}
+
+impl CardBuilder {
+    /// How many annotations at least one update says it learned from.
+    fn judgements_used(&self) -> u64 {
+        let mut ranges = self.updates.learned_from.clone();
+        ranges.sort_unstable();
+        let (mut used, mut counted_to) = (0, 0);
+        for [first, end] in ranges {
+            let first = first.max(counted_to);
+            if first < end {
+                used += overlap(&self.annotated, [first, end]);
+                counted_to = end;
+            }
+        }
+        used
+    }
+}
+
+/// How many of the entries in these stretches, which are in order, lie in `[first, end)`.
+fn overlap(stretches: &[[u64; 2]], [first, end]: [u64; 2]) -> u64 {
+    let after = stretches.partition_point(|[_, stretch_end]| *stretch_end <= first);
+    let inside = stretches[after..].iter().take_while(|[stretch_first, _]| *stretch_first < end);
+    inside.map(|[a, b]| (*b).min(end).saturating_sub((*a).max(first))).sum()
 }
 
 impl Run {
@@ -492,7 +602,8 @@ mod tests {
         let card = card();
         assert_eq!(Card::parse(&card.to_bytes().unwrap()).unwrap(), card);
         for claim in &card.claims {
-            assert_ne!(title(&claim.id), claim.id, "no title");
+            let (kind, _) = known(&claim.id).unwrap();
+            assert_eq!(kind, claim.kind, "{}", claim.id);
             assert!(!claim.evidence.is_empty(), "{}", claim.id);
         }
         let value = |id: &str| card.claims.iter().find(|c| c.id == id).unwrap().value.clone();
@@ -500,6 +611,31 @@ mod tests {
         assert_eq!(value("annotations.content"), json!({"commitments": 1}));
         assert_eq!(value("model.name"), "m");
         assert_eq!(value("incidents.count"), 0);
+    }
+
+    #[test]
+    fn an_id_with_a_number_on_it_is_another_id() {
+        assert!(known("annotations.count").is_some() && known("evaluation.17").is_some());
+        for id in [
+            "annotations.count1",
+            "annotations.count.1",
+            "evaluation.",
+            "evaluation.017",
+            "evaluation",
+            "run.x",
+        ] {
+            assert!(known(id).is_none(), "{id}");
+        }
+    }
+
+    #[test]
+    fn overlaps_are_counted() {
+        let stretches = [[1, 4], [6, 7], [9, 20]];
+        for (range, expected) in
+            [([0, 30], 15), ([2, 7], 3), ([4, 6], 0), ([3, 10], 3), ([12, 12], 0)]
+        {
+            assert_eq!(overlap(&stretches, range), expected, "{range:?}");
+        }
     }
 
     #[test]

@@ -151,13 +151,12 @@ pub fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
+/// Beyond 2⁵³ − 1 JSON readers change integers, so those are shown as text.
 fn integer_to_json(integer: ciborium::value::Integer) -> serde_json::Value {
-    if let Ok(unsigned) = u64::try_from(integer) {
-        unsigned.into()
-    } else if let Ok(signed) = i64::try_from(integer) {
-        signed.into()
-    } else {
-        i128::from(integer).to_string().into()
+    const EXACT: i128 = (1 << 53) - 1;
+    match i64::try_from(integer) {
+        Ok(n) if i128::from(n).abs() <= EXACT => n.into(),
+        _ => i128::from(integer).to_string().into(),
     }
 }
 

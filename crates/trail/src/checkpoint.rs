@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use thiserror::Error;
 
-use crate::merkle::{Hash, MAX_SIZE};
+use crate::merkle::{Hash, MAX_SIZE, empty_root};
 
 /// A tree head: which log, how many entries, which root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ impl Checkpoint {
         }
         if size > MAX_SIZE {
             return Err(CheckpointError("the tree size is above 2^53 - 1"));
+        }
+        if size == 0 && root != empty_root() {
+            return Err(CheckpointError("the root of an empty tree is SHA-256 of nothing"));
         }
         Ok(Self { origin, size, root })
     }
@@ -93,6 +96,7 @@ mod tests {
             format!("o\n9007199254740992\n{root}\n"),
             format!("o\n99999999999999999999\n{root}\n"),
             format!("o\n1\n{root}\nextension\n"),
+            format!("o\n0\n{root}\n"),
             "o\n1\nCsUYapGGPo4=\n".into(),
         ] {
             assert!(Checkpoint::parse(&text).is_err(), "{text:?}");

@@ -18,6 +18,9 @@ pub const VERSION: u64 = 1;
 /// The largest encoded event, in bytes.
 pub const MAX_ENCODED: usize = 65_535;
 
+/// The smallest encoded event, in bytes: no type, no data, all numbers below 24.
+pub const MIN_ENCODED: usize = 48;
+
 /// A training run: a UUIDv7 (RFC 9562 §5.7).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId([u8; 16]);
@@ -162,7 +165,7 @@ pub struct Event {
     pub seq: u64,
     /// What happened.
     pub kind: EventType,
-    /// The particulars: a map with text keys.
+    /// The particulars: a map with text keys, as are all maps in it.
     pub data: Value,
 }
 
@@ -247,8 +250,17 @@ impl Event {
     }
 }
 
+/// A map with text keys, as every map in it.
 fn is_text_map(value: &Value) -> bool {
-    value.as_map().is_some_and(|pairs| pairs.iter().all(|(key, _)| key.is_text()))
+    value.is_map() && has_text_keys(value)
+}
+
+fn has_text_keys(value: &Value) -> bool {
+    match value {
+        Value::Map(pairs) => pairs.iter().all(|(key, item)| key.is_text() && has_text_keys(item)),
+        Value::Array(items) => items.iter().all(has_text_keys),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +282,20 @@ pub(crate) mod tests {
         assert!(RunId::from_bytes([0; 16]).is_none());
         assert!(RunId::from_bytes(*uuid::Uuid::from_u128(1 << 77).as_bytes()).is_none());
         assert_eq!(run(1).to_string(), "01010101-0101-7001-8001-010101010101");
+    }
+
+    #[test]
+    fn the_smallest_event_is_that_small() {
+        let event = Event { time: 0, run: run(1), seq: 0, kind: "".into(), data: cbor::map([]) };
+        assert_eq!(event.encode().unwrap().len(), MIN_ENCODED);
+    }
+
+    #[test]
+    fn keys_are_text_at_every_depth() {
+        let deep = Value::Array(vec![Value::Map(vec![(1.into(), 2.into())])]);
+        let data = cbor::map([("deep", deep)]);
+        let event = Event { time: 0, run: run(1), seq: 0, kind: EventType::Metric, data };
+        assert_eq!(event.encode(), Err(EventError::Field("data")));
     }
 
     #[test]

@@ -3,19 +3,26 @@
 //! Deterministic CBOR under the self-described tag 55799 (RFC 8949 §3.4.6), so a file is recognised by
 //! its first bytes `d9 d9 f7`. The specification is `transparency/evidence.md`.
 
+use std::fmt;
 use std::io;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
 
 use crate::commitment::DisclosedOpening;
+use crate::event::{MAX_ENCODED, MIN_ENCODED};
 
 /// The encoding of the tag 55799.
 pub const MAGIC: [u8; 3] = [0xd9, 0xd9, 0xf7];
 
 /// The format version this module reads and writes.
 pub const VERSION: u64 = 1;
+
+/// At most so many keys, and so many heads: each key is tried on each head.
+const MAX_KEYS: usize = 16;
+const MAX_HEADS: usize = 1_000;
 
 /// The content of an evidence file. The fields stand in the order of their deterministic encoding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +53,7 @@ pub struct Head {
     /// The signed note: a C2SP checkpoint.
     pub note: String,
     /// The RFC 6962 consistency proof from the head before it in the file; empty for the first.
-    pub proof: Vec<ByteBuf>,
+    pub proof: Vec<HashBytes>,
 }
 
 /// Which entries are in the file.
@@ -54,6 +61,7 @@ pub struct Head {
 #[serde(rename_all = "lowercase")]
 pub enum Entries {
     /// All entries of the newest head, in order.
+    #[serde(deserialize_with = "entries")]
     All(Vec<ByteBuf>),
     /// Some entries, by increasing index, each with its inclusion proof in the newest head.
     Some(Vec<ProvenEntry>),
@@ -65,10 +73,14 @@ pub struct ProvenEntry(
     /// The index.
     pub u64,
     /// The entry.
+    #[serde(deserialize_with = "entry")]
     pub ByteBuf,
     /// The inclusion path, from the leaf's sibling up.
-    pub Vec<ByteBuf>,
+    pub Vec<HashBytes>,
 );
+
+/// A hash, written as a byte string.
+pub type HashBytes = serde_bytes::ByteArray<32>;
 
 /// Why a file cannot be read as evidence.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -135,6 +147,14 @@ impl Evidence {
         if evidence.v != VERSION {
             return Err(EvidenceError::Version(evidence.v));
         }
+        if evidence.keys.is_empty() || evidence.keys.len() > MAX_KEYS {
+            return Err(EvidenceError::Damaged(format!("it must name 1 to {MAX_KEYS} keys")));
+        }
+        if evidence.heads.len() > MAX_HEADS {
+            return Err(EvidenceError::Damaged(format!(
+                "it holds more than {MAX_HEADS} tree heads"
+            )));
+        }
         let mut same = Compare { rest: bytes };
         match evidence.write(&mut same) {
             Ok(()) if same.rest.is_empty() => Ok(evidence),
@@ -148,17 +168,60 @@ impl Evidence {
 fn version(body: &[u8]) -> Option<u64> {
     // `v` is the shortest key and so the first: map head, 61 76, then the number.
     let after_head = body.get(1..)?.strip_prefix(&[0x61, b'v'])?;
-    let value: ciborium::Value = ciborium::from_reader(after_head).ok()?;
-    crate::cbor::as_u64(&value)
+    ciborium::from_reader(after_head).ok()
 }
 
+// No text of the file goes into an error: it may end up in a terminal.
 fn describe(error: &ciborium::de::Error<io::Error>) -> String {
     match error {
         ciborium::de::Error::Io(_) => "it ends too early".into(),
         ciborium::de::Error::Syntax(at) => format!("no CBOR at byte {}", at + MAGIC.len()),
-        ciborium::de::Error::Semantic(_, what) => what.clone(),
+        ciborium::de::Error::Semantic(Some(at), _) => {
+            format!("something unexpected at byte {}", at + MAGIC.len())
+        }
+        ciborium::de::Error::Semantic(None, _) => "something unexpected in it".into(),
         ciborium::de::Error::RecursionLimitExceeded => "it is nested too deeply".into(),
     }
+}
+
+/// A byte string that could be an event. Millions of tiny ones would take far more memory than the file.
+struct EntryBytes(ByteBuf);
+
+impl<'de> Deserialize<'de> for EntryBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = ByteBuf::deserialize(deserializer)?;
+        if (MIN_ENCODED..=MAX_ENCODED).contains(&bytes.len()) {
+            Ok(Self(bytes))
+        } else {
+            Err(D::Error::custom("an entry of a size that no event has"))
+        }
+    }
+}
+
+fn entry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteBuf, D::Error> {
+    EntryBytes::deserialize(deserializer).map(|EntryBytes(bytes)| bytes)
+}
+
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ByteBuf>, D::Error> {
+    struct All;
+
+    impl<'de> Visitor<'de> for All {
+        type Value = Vec<ByteBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("entries")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<ByteBuf>, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(EntryBytes(entry)) = sequence.next_element()? {
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_seq(All)
 }
 
 /// A writer that compares instead of keeping: deterministic means that writing it again gives the
@@ -190,9 +253,9 @@ mod tests {
             v: VERSION,
             card: Some(ByteBuf::from(*b"{}")),
             keys: vec!["key".into()],
-            heads: vec![Head { note: "note".into(), proof: vec![ByteBuf::from([1; 32])] }],
+            heads: vec![Head { note: "note".into(), proof: vec![HashBytes::new([1; 32])] }],
             anchors: vec![],
-            entries: Entries::Some(vec![ProvenEntry(0, ByteBuf::from(*b"entry"), vec![])]),
+            entries: Entries::Some(vec![ProvenEntry(0, ByteBuf::from([7; MIN_ENCODED]), vec![])]),
             openings: vec![DisclosedOpening {
                 r: vec![1; 32],
                 field: "reward".into(),
@@ -204,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_serde_writes_is_deterministic_cbor() {
-        for entries in [sample().entries, Entries::All(vec![ByteBuf::from(*b"x")])] {
+        for entries in [sample().entries, Entries::All(vec![ByteBuf::from([7; MIN_ENCODED])])] {
             for card in [None, sample().card] {
                 let bytes =
                     Evidence { entries: entries.clone(), card, ..sample() }.to_bytes().unwrap();

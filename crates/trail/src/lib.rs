@@ -7,7 +7,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`cbor`] | deterministic CBOR (RFC 8949 §4.2.1) |
-//! | [`event`], [`view`] | one logged event, and its JSON view |
+//! | [`event`], [`schema`], [`view`] | one logged event, what it must hold, and its JSON view |
 //! | [`commitment`] | commitments to private fields, and their openings |
 //! | [`merkle`], [`tile`] | the RFC 6962 tree and its C2SP tlog-tiles layout |
 //! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
@@ -29,6 +29,7 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod report;
+pub mod schema;
 pub mod tile;
 pub mod time;
 pub mod tlog_policy;

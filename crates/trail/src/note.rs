@@ -62,6 +62,7 @@ pub struct VerifierKey {
     name: String,
     kind: KeyKind,
     key: [u8; 32],
+    id: [u8; 4],
 }
 
 impl VerifierKey {
@@ -76,7 +77,11 @@ impl VerifierKey {
             ));
         }
         match VerifyingKey::from_bytes(&key) {
-            Ok(point) if !point.is_weak() => Ok(Self { name: name.to_owned(), kind, key }),
+            Ok(point) if !point.is_weak() => {
+                let hash = sha256(&[name.as_bytes(), b"\n", &[kind.byte()], &key].concat());
+                let id = [hash[0], hash[1], hash[2], hash[3]];
+                Ok(Self { name: name.to_owned(), kind, key, id })
+            }
             _ => Err(NoteError::Key("not an Ed25519 public key")),
         }
     }
@@ -126,8 +131,7 @@ impl VerifierKey {
 
     /// The first four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ key).
     pub fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.name.as_bytes(), b"\n", &[self.kind.byte()], &self.key].concat());
-        [hash[0], hash[1], hash[2], hash[3]]
+        self.id
     }
 
     /// The id as eight hex digits.

@@ -160,7 +160,7 @@ pub struct HeadReport {
     pub size: u64,
     /// The root, hex.
     pub root: String,
-    /// Names of the keys whose signature verified.
+    /// Name and id of the keys whose signature verified: `NAME+ID`.
     pub signed_by: Vec<String>,
 }
 

@@ -52,18 +52,19 @@ pub fn entry_of(evidence: &Evidence, index: u64) -> Result<Json, ViewError> {
         }
         Entries::Some(some) => {
             let found = some.iter().find(|ProvenEntry(at, ..)| *at == index).ok_or(missing)?;
-            (&found.1, found.2.iter().filter_map(|hash| hash.as_slice().try_into().ok()).collect())
+            (&found.1, found.2.iter().map(|hash| **hash).collect())
         }
     };
     let event = Event::decode(bytes).map_err(|e| ViewError::NoEvent(index, e))?;
     let newest = evidence.heads.last().and_then(|head| {
         Some((head, Checkpoint::parse(&Note::parse(&head.note).ok()?.text).ok()?))
     });
-    let proof = newest.as_ref().map(|(head, checkpoint)| EntryProof {
-        size: checkpoint.size,
-        root: &checkpoint.root,
-        path: &path,
-        note: &head.note,
+    // A proof that does not hold is not shown as one.
+    let holds = |(_, head): &(_, Checkpoint)| {
+        merkle::verify_inclusion(bytes, index, head.size, &head.root, &path).is_ok()
+    };
+    let proof = newest.as_ref().filter(|newest| holds(newest)).map(|(head, checkpoint)| {
+        EntryProof { size: checkpoint.size, root: &checkpoint.root, path: &path, note: &head.note }
     });
     Ok(entry(index, &event, proof.as_ref()))
 }

@@ -71,7 +71,9 @@ pub fn describe_keys(policy: &str) -> Result<String, JsError> {
 #[wasm_bindgen]
 pub fn entry(bytes: &[u8], index: f64) -> Result<String, JsError> {
     let evidence = Evidence::parse(bytes).map_err(said)?;
-    // Saturating: what is no index of an entry is no entry of the file.
+    if index < 0.0 || index.fract() != 0.0 || !index.is_finite() {
+        return Err(JsError::new("an entry's index is a whole number from 0"));
+    }
     let view = trail::view::entry_of(&evidence, index as u64).map_err(said)?;
     Ok(view.to_string())
 }

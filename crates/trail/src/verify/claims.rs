@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::heads::Heads;
 use super::replay::Replay;
-use super::{Parts, absent, bytes, count, fail, pass};
+use super::{Parts, absent, bytes, count, cut, fail, pass, some_of};
 use crate::card::{self, Card, Claim, ClaimKind, Pointer};
 use crate::merkle::{Hash, sha256};
 use crate::report::{CardReport, Check, ClaimReport, ClaimStatus};
@@ -20,7 +20,7 @@ pub fn read(parts: &Parts<'_>, checks: &mut Vec<Check>) -> Option<(Card, Hash)> 
     match Card::parse(bytes) {
         Ok(card) => Some((card, sha256(bytes))),
         Err(e) => {
-            checks.push(fail("card.form", FORM, e.to_string()));
+            checks.push(fail("card.form", FORM, cut(&e.to_string())));
             None
         }
     }
@@ -43,18 +43,29 @@ pub fn check(
     let (card, digest) = card?;
     checks.push(logged(&card, &digest, replay));
     checks.push(speaks_of_a_head(&card, heads, replay));
-    let derived = derived_claims(replay);
-    let claims: Vec<ClaimReport> =
-        card.claims.iter().map(|claim| standing(claim, derived.get(&claim.id), replay)).collect();
+    let mut derived = derived_claims(replay);
+    let claims: Vec<ClaimReport> = card
+        .claims
+        .iter()
+        .map(|claim| {
+            let derived = derived.remove(&claim.id);
+            let standing = Standing { claim, derived: derived.as_ref(), heads, replay };
+            standing.report()
+        })
+        .collect();
     checks.push(summary(&claims));
-    let stated = |id: &String| card.claims.iter().any(|claim| claim.id == *id);
-    let left_out = derived.keys().filter(|id| replay.complete && !stated(id)).cloned().collect();
+    // Of a file with some entries, only what single entries give is known to be left out.
+    let left_out = derived.values().filter(|claim| replay.complete || from_one_entry(&claim.id));
+    let left_out = left_out.map(|claim| claim.id.clone()).collect();
     let report = CardReport { sha256: hex::encode(digest), as_of: card.as_of, claims };
     Some(CheckedCard { report, left_out })
 }
 
 fn logged(card: &Card, digest: &Hash, replay: &Replay) -> Check {
     let mut check = match replay.card_entry {
+        _ if !replay.proven => {
+            absent("card.logged", LOGGED, "the entries are not shown to be in the log")
+        }
         Some(entry) if entry >= card.as_of.size => {
             pass("card.logged", LOGGED, format!("entry {entry} holds it"))
         }
@@ -77,7 +88,11 @@ fn logged(card: &Card, digest: &Hash, replay: &Replay) -> Check {
 fn speaks_of_a_head(card: &Card, heads: &Heads, replay: &Replay) -> Check {
     let as_of = &card.as_of;
     if Some(as_of.origin.as_str()) != heads.origin() {
-        return fail("card.head", HEAD, format!("it speaks of another log, {}", as_of.origin));
+        return fail(
+            "card.head",
+            HEAD,
+            format!("it speaks of another log, {}", cut(&as_of.origin)),
+        );
     }
     if replay.root_at_card.is_some_and(|root| hex::encode(root) != as_of.root) {
         return fail(
@@ -110,51 +125,104 @@ fn speaks_of_a_head(card: &Card, heads: &Heads, replay: &Replay) -> Check {
 /// The claims that the entries give, by id, in the spelling of RFC 8785, so that 3.0 and 3 agree.
 fn derived_claims(replay: &Replay) -> BTreeMap<String, Claim> {
     let card = replay.derived.as_ref().and_then(|card| Card::parse(&card.to_bytes().ok()?).ok());
-    card.map(|card| card.claims.into_iter().map(|c| (c.id.clone(), c)).collect())
-        .unwrap_or_default()
+    let claims = card.into_iter().flat_map(|card| card.claims);
+    claims.map(|claim| (claim.id.clone(), claim)).collect()
 }
 
-fn standing(claim: &Claim, derived: Option<&Claim>, replay: &Replay) -> ClaimReport {
-    let (status, reason) = match derived {
-        Some(d)
-            if (&d.value, d.kind, &d.evidence) == (&claim.value, claim.kind, &claim.evidence) =>
-        {
-            agreeing(claim, replay)
+/// One claim of the card, and what the entries give for its id.
+struct Standing<'a> {
+    claim: &'a Claim,
+    derived: Option<&'a Claim>,
+    heads: &'a Heads,
+    replay: &'a Replay,
+}
+
+impl Standing<'_> {
+    fn report(&self) -> ClaimReport {
+        let claim = self.claim;
+        let (status, reason) = self.status();
+        let title = card::known(&claim.id).map_or(claim.id.as_str(), |(_, title)| title);
+        // Which provisions ask for a claim is ours to say, not the card's.
+        let asked_by = self.derived.map(|derived| (derived.eu.clone(), derived.nist.clone()));
+        let (eu, nist) = asked_by.unwrap_or_default();
+        ClaimReport {
+            title: title.to_owned(),
+            id: claim.id.clone(),
+            value: claim.value.clone(),
+            kind: claim.kind,
+            status,
+            reason,
+            eu,
+            nist,
+            evidence: claim.evidence.clone(),
         }
-        Some(d) if replay.complete || all_here(claim, replay) => {
-            (ClaimStatus::Failed, format!("the log gives {} ({})", d.value, kind_name(d.kind)))
-        }
-        _ if claim.kind == ClaimKind::Asserted => {
-            (ClaimStatus::Stated, "said in the card; no event in the file repeats it".to_owned())
-        }
-        Some(_) => not_all_here(),
-        None if !replay.complete => not_all_here(),
-        None if card::title(&claim.id) == claim.id => {
-            (ClaimStatus::NotEstablished, "this version does not know how to check it".to_owned())
-        }
-        None => (ClaimStatus::Failed, "nothing in the log gives it".to_owned()),
-    };
-    ClaimReport {
-        title: card::title(&claim.id).to_owned(),
-        id: claim.id.clone(),
-        value: claim.value.clone(),
-        kind: claim.kind,
-        status,
-        reason,
-        eu: claim.eu.clone(),
-        nist: claim.nist.clone(),
-        evidence: claim.evidence.clone(),
     }
-}
 
-fn agreeing(claim: &Claim, replay: &Replay) -> (ClaimStatus, String) {
-    match claim.kind {
-        ClaimKind::Asserted => {
-            (ClaimStatus::Stated, "said by the producer in a signed event".into())
+    /// What kind of claim it is, and what it takes, follow from its id and not from what it says of
+    /// itself.
+    fn status(&self) -> (ClaimStatus, String) {
+        if !self.replay.proven {
+            let reason = "not established here: the entries are not shown to be in the log";
+            return (ClaimStatus::NotEstablished, reason.into());
         }
-        _ if needs_all_entries(claim) && !replay.complete => not_all_here(),
-        ClaimKind::Committed => (ClaimStatus::Established, "its digest is in the log".into()),
-        ClaimKind::Recomputed => (ClaimStatus::Established, "redone from the logged events".into()),
+        let Some((kind, _)) = card::known(&self.claim.id) else { return self.unknown() };
+        if kind != self.claim.kind {
+            let (is, says) = (kind_name(kind), kind_name(self.claim.kind));
+            return (ClaimStatus::Failed, format!("it is a {is} claim and says it is {says}"));
+        }
+        let one = from_one_entry(&self.claim.id);
+        match self.derived {
+            Some(derived) if self.agrees_with(derived) => self.agreeing(kind, one),
+            Some(derived) if self.replay.complete || (one && self.evidence_is_here(derived)) => {
+                let gives = cut(&derived.value.to_string());
+                (ClaimStatus::Failed, format!("the log gives {gives}"))
+            }
+            None if self.replay.complete => {
+                (ClaimStatus::Failed, "nothing in the log gives it".to_owned())
+            }
+            _ => not_all_here(),
+        }
+    }
+
+    /// A claim of a later version, or of the producer's own.
+    fn unknown(&self) -> (ClaimStatus, String) {
+        match self.claim.kind {
+            ClaimKind::Asserted => {
+                (ClaimStatus::Stated, "said in the card; no event gives it".to_owned())
+            }
+            _ => (
+                ClaimStatus::NotEstablished,
+                "this version does not know how to check it".to_owned(),
+            ),
+        }
+    }
+
+    fn agrees_with(&self, derived: &Claim) -> bool {
+        (&derived.value, &derived.evidence) == (&self.claim.value, &self.claim.evidence)
+    }
+
+    fn agreeing(&self, kind: ClaimKind, one: bool) -> (ClaimStatus, String) {
+        if !self.replay.complete && !one {
+            return not_all_here();
+        }
+        match kind {
+            ClaimKind::Asserted if self.heads.signers.is_empty() => {
+                (ClaimStatus::Stated, "said in an event; nobody's signature was checked".into())
+            }
+            ClaimKind::Asserted => {
+                (ClaimStatus::Stated, "said in an event of the signed log".into())
+            }
+            ClaimKind::Committed => (ClaimStatus::Established, "committed to in the log".into()),
+            ClaimKind::Recomputed => {
+                (ClaimStatus::Established, "redone from the logged events".into())
+            }
+        }
+    }
+
+    fn evidence_is_here(&self, derived: &Claim) -> bool {
+        let here =
+            |pointer: &Pointer| pointer.entry().is_none_or(|at| !self.replay.missing.contains(&at));
+        self.claim.evidence.iter().chain(&derived.evidence).all(here)
     }
 }
 
@@ -162,16 +230,9 @@ fn not_all_here() -> (ClaimStatus, String) {
     (ClaimStatus::NotEstablished, "not established here: not all entries are in the file".into())
 }
 
-/// A claim that points at single entries can be checked by them; every other one needs all.
-fn needs_all_entries(claim: &Claim) -> bool {
-    claim.kind == ClaimKind::Recomputed
-        || claim.evidence.iter().any(|pointer| matches!(pointer, Pointer::Entries { .. }))
-}
-
-/// Whether every entry that the claim needs is in the file.
-fn all_here(claim: &Claim, replay: &Replay) -> bool {
-    let here = |pointer: &Pointer| pointer.entry().is_none_or(|at| !replay.missing.contains(&at));
-    !needs_all_entries(claim) && claim.evidence.iter().all(here)
+/// A claim whose id ends with an entry's index is given by single entries, and so is the model's name.
+fn from_one_entry(id: &str) -> bool {
+    id == "model.name" || id.ends_with(|c: char| c.is_ascii_digit())
 }
 
 fn kind_name(kind: ClaimKind) -> &'static str {
@@ -189,7 +250,7 @@ fn summary(claims: &[ClaimReport]) -> Check {
         .collect();
     let open = with(ClaimStatus::NotEstablished).count() as u64;
     if !wrong.is_empty() {
-        return fail("card.claims", CLAIMS, wrong.join("; "));
+        return fail("card.claims", CLAIMS, some_of(&wrong));
     }
     if open > 0 {
         let reason = format!("{} cannot be checked with this file", count(open, "claim", "claims"));

@@ -1,15 +1,12 @@
 //! Tree heads: their form, who signed them, and that each continues the one before.
 
-use std::collections::BTreeMap;
-
 use super::{Parts, absent, bytes, fail, hashes, pass};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Head;
-use crate::merkle::{self, Hash};
+use crate::merkle;
 use crate::note::{KeyKind, Note, VerifierKey};
 use crate::policy::TrustPolicy;
 use crate::report::Check;
-use crate::tlog_policy::Cosigned;
 
 const FORM: &str = "Tree heads are well-formed and of one log";
 const SIGNATURE: &str = "Every tree head is signed with the log's key";
@@ -22,12 +19,12 @@ pub struct Heads {
     pub list: Vec<SignedHead>,
     /// Whether all could be read.
     pub readable: bool,
+    /// Whether a signature that should be there is missing or wrong.
+    pub forged: bool,
     /// Keys that signed every head, whether chosen or named by the file.
     pub signers: Vec<VerifierKey>,
     /// Chosen keys among them.
     pub chosen_signers: Vec<VerifierKey>,
-    /// The policy's witnesses that cosigned the newest head, by name.
-    pub cosigners: BTreeMap<String, Cosigned>,
 }
 
 /// A head that could be read.
@@ -42,6 +39,12 @@ pub struct SignedHead {
 impl Heads {
     pub fn newest(&self) -> Option<&Checkpoint> {
         self.list.last().map(|head| &head.checkpoint)
+    }
+
+    fn signers_of_all(&self) -> Vec<VerifierKey> {
+        let first = self.list.first().map(|head| head.signed_by.clone()).unwrap_or_default();
+        let all = |key: &VerifierKey| self.list.iter().all(|head| head.signed_by.contains(key));
+        first.into_iter().filter(all).collect()
     }
 
     pub fn origin(&self) -> Option<&str> {
@@ -59,7 +62,7 @@ pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<C
     };
     let newest = heads.newest().map(ToString::to_string).unwrap_or_default();
     checks.push(with(pass("heads.form", FORM, readable(&heads)), "newest tree head", newest));
-    let signature = match signatures(&mut heads, parts, policy) {
+    checks.push(match signatures(&mut heads, parts, policy) {
         // A proof or a URL names no key, so without a chosen one there is nothing to check with.
         Ok(()) if heads.signers.is_empty() => absent(
             "heads.signature",
@@ -67,9 +70,11 @@ pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<C
             "neither you nor the file names a key of this log to check the signatures with",
         ),
         Ok(()) => signed_check(&heads),
-        Err(reason) => fail("heads.signature", SIGNATURE, reason),
-    };
-    checks.push(signature);
+        Err(reason) => {
+            heads.forged = true;
+            fail("heads.signature", SIGNATURE, reason)
+        }
+    });
     checks.push(match consistency(&heads.list, &parts.heads) {
         Ok(reason) => pass("heads.consistency", CONSISTENCY, reason),
         Err(reason) => fail("heads.consistency", CONSISTENCY, reason),
@@ -115,44 +120,58 @@ fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
     if list.is_empty() { Err("there is no tree head in the file".into()) } else { Ok(list) }
 }
 
-/// Verifies the signatures by every key there is: those the file names, and those that were chosen.
+/// Verifies the signatures by every key there is: those that were chosen, and those the file names.
 fn signatures(
     heads: &mut Heads,
     parts: &Parts<'_>,
     policy: Option<&TrustPolicy>,
 ) -> Result<(), String> {
-    let chosen: Vec<VerifierKey> = policy.map(|p| p.tlog.logs.clone()).unwrap_or_default();
-    let mut keys = chosen.clone();
-    for vkey in &parts.keys {
-        let key =
-            VerifierKey::parse(vkey).map_err(|e| format!("the file names a key that is {e}"))?;
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
+    let origin = heads.origin().unwrap_or_default().to_owned();
     // A log's key signs under the log's name (c2sp.org/tlog-checkpoint).
-    keys.retain(|key| key.kind() == KeyKind::Ed25519 && Some(key.name()) == heads.origin());
-    for head in &mut heads.list {
-        for key in &keys {
-            let signed = head.note.verify(key);
-            let size = head.checkpoint.size;
-            match signed.map_err(|e| format!("the tree head of size {size}: {e}"))? {
-                Some(_) => head.signed_by.push(key.clone()),
-                None => continue,
-            }
+    let of_log = |key: &VerifierKey| key.kind() == KeyKind::Ed25519 && key.name() == origin;
+    let mut result = Ok(());
+    let chosen: Vec<VerifierKey> =
+        policy.iter().flat_map(|policy| &policy.tlog.logs).cloned().collect();
+    for key in chosen.iter().filter(|key| of_log(key)) {
+        if result.is_ok() {
+            result = sign_off(heads, key);
         }
     }
-    keys.retain(|key| heads.list.iter().all(|head| head.signed_by.contains(key)));
-    heads.chosen_signers = keys.iter().filter(|key| chosen.contains(key)).cloned().collect();
-    heads.signers = keys;
-    if let (Some(policy), Some(newest)) = (policy, heads.list.last()) {
-        heads.cosigners = policy.tlog.cosigners(&newest.note).map_err(|e| e.to_string())?;
+    heads.chosen_signers = heads.signers_of_all();
+    // What the file names must hold as well: a key that signs nothing has no place in it.
+    for vkey in &parts.keys {
+        if result.is_err() {
+            break;
+        }
+        result = match VerifierKey::parse(vkey) {
+            Err(e) => Err(format!("the file names a key that is {e}")),
+            Ok(key) if !of_log(&key) => Err("the file names a key that is not of its log".into()),
+            Ok(key) if chosen.contains(&key) => Ok(()),
+            Ok(key) => sign_off(heads, &key).and_then(|()| {
+                let all = heads.list.iter().all(|head| head.signed_by.contains(&key));
+                if all {
+                    Ok(())
+                } else {
+                    Err("a key that the file names did not sign every tree head".into())
+                }
+            }),
+        };
     }
-    if heads.signers.is_empty() && !parts.keys.is_empty() {
-        return Err(
-            "no key named in the file or chosen by you signed every tree head under the log's name"
-                .into(),
-        );
+    heads.signers = heads.signers_of_all();
+    if result.is_ok() && parts.keys.is_empty() && policy.is_some() && heads.signers.is_empty() {
+        return Err("none of the keys you chose signed every tree head".into());
+    }
+    result
+}
+
+/// Notes the heads that this key signed.
+fn sign_off(heads: &mut Heads, key: &VerifierKey) -> Result<(), String> {
+    for head in &mut heads.list {
+        let size = head.checkpoint.size;
+        let signed = head.note.verify(key);
+        if signed.map_err(|e| format!("the tree head of size {size}: {e}"))?.is_some() {
+            head.signed_by.push(key.clone());
+        }
     }
     Ok(())
 }
@@ -182,8 +201,7 @@ fn consistency(list: &[SignedHead], heads: &[Head]) -> Result<String, String> {
     }
     for (pair, head) in list.windows(2).zip(&heads[1..]) {
         let (old, new) = (&pair[0].checkpoint, &pair[1].checkpoint);
-        let path: Vec<Hash> =
-            hashes(&head.proof).ok_or("a consistency proof holds a hash that is not 32 bytes")?;
+        let path = hashes(&head.proof);
         merkle::verify_consistency(old.size, &old.root, new.size, &new.root, &path).map_err(|e| {
             format!(
                 "the tree head of size {} (root {}) is not shown to continue the one of size {} (root {}): {e}",

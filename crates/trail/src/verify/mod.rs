@@ -22,7 +22,7 @@ mod weights;
 use std::borrow::Cow;
 
 use crate::commitment::DisclosedOpening;
-use crate::evidence::{Entries, Evidence, EvidenceError, Head, ProvenEntry};
+use crate::evidence::{Entries, Evidence, EvidenceError, HashBytes, Head, ProvenEntry};
 use crate::merkle::Hash;
 use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
@@ -78,7 +78,7 @@ fn verify_proof(
     let entry = proof.extra.ok_or(EvidenceError::Proof(
         "this tlog-proof does not carry its entry as extra data, so there is nothing to compare it with",
     ))?;
-    let path = proof.path.iter().map(|hash| hash.to_vec().into()).collect();
+    let path = proof.path.iter().map(|hash| HashBytes::new(*hash)).collect();
     let parts = Parts {
         heads: vec![Head { note: proof.checkpoint, proof: Vec::new() }],
         weights,
@@ -123,7 +123,8 @@ pub fn verify_parts(
     let mut checks = Vec::new();
     let heads = heads::check(parts, policy, &mut checks);
     let card = claims::read(parts, &mut checks);
-    let replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
+    let mut replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
+    replay.proven &= heads.readable && !heads.forged;
     let card = claims::check(card, &heads, &replay, &mut checks);
     weights::check(parts, &replay, &mut checks);
     let openings = replay.openings(&parts.openings, &mut checks);
@@ -147,9 +148,26 @@ fn bytes(what: impl Into<String>, bytes: impl Into<String>) -> Bytes {
     Bytes { what: what.into(), bytes: bytes.into() }
 }
 
-/// A list of 32-byte strings as hashes.
-fn hashes(list: &[serde_bytes::ByteBuf]) -> Option<Vec<Hash>> {
-    list.iter().map(|bytes| bytes.as_slice().try_into().ok()).collect()
+fn hashes(list: &[HashBytes]) -> Vec<Hash> {
+    list.iter().map(|hash| **hash).collect()
+}
+
+/// A few of many reasons, each cut to what a person reads: a stranger decides how long and how many.
+fn some_of(reasons: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = reasons.iter().take(SHOWN).map(|r| cut(r)).collect::<Vec<_>>().join("; ");
+    if reasons.len() > SHOWN {
+        text.push_str(&format!("; and {} more", reasons.len() - SHOWN));
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    const LENGTH: usize = 300;
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// `1 entry`, `2 entries`.

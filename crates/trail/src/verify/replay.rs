@@ -3,15 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use ciborium::Value;
+
 use super::heads::Heads;
-use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass};
-use crate::card::{AsOf, Card, CardBuilder, Pointer};
+use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass, some_of};
+use crate::card::{AsOf, Card, CardBuilder, PRIVATE_FIELDS, Pointer};
 use crate::cbor;
 use crate::commitment::{self, DisclosedOpening};
 use crate::event::{Event, EventType, RunId};
-use crate::evidence::ProvenEntry;
+use crate::evidence::{HashBytes, ProvenEntry};
 use crate::merkle::{self, Frontier, Hash, leaf_hash};
 use crate::report::{Check, OpeningReport, Outcome};
+use crate::schema;
 use crate::time::MINUTE;
 use crate::weights::WeightsEvent;
 
@@ -19,6 +22,7 @@ const COMPLETE: &str = "All entries are here and give the signed root";
 const INCLUSION: &str = "The entries here are in the log";
 const FORM: &str = "Every entry is a well-formed event";
 const SEQUENCE: &str = "Every run's events are numbered without a gap";
+const UPDATES: &str = "Updates name the judgements they learned from";
 const TIME: &str = "Event times do not run backwards";
 const OPENINGS: &str = "Opened fields match what was committed";
 
@@ -30,6 +34,8 @@ const WEIGHTS_SHOWN: usize = 5_000;
 pub struct Replay {
     /// Whether all entries of the newest head are there and rebuild its root.
     pub complete: bool,
+    /// Whether every entry there is shown to be in the log; nothing follows from one that is not.
+    pub proven: bool,
     /// How many entries are there.
     pub present: u64,
     /// Derives the card; after the replay it stands at the newest head.
@@ -59,7 +65,7 @@ pub struct Replay {
     bad_event: Option<String>,
     bad_sequence: Option<String>,
     backwards: Option<u64>,
-    latest_minute: u64,
+    latest: u64,
 }
 
 /// What is known of a run.
@@ -131,6 +137,7 @@ impl Replay {
         }
         let outcome = unreadable.map_or_else(|| self.compare_roots(heads), Err);
         self.complete = outcome.is_ok();
+        self.proven = self.complete;
         let mut check = match outcome {
             Ok(reason) => pass("entries.complete", COMPLETE, reason),
             Err(reason) => fail("entries.complete", COMPLETE, reason),
@@ -185,20 +192,26 @@ impl Replay {
         let mut derived = false;
         let mut after = 0;
         for ProvenEntry(index, entry, path) in entries {
-            if wrong.is_none() {
-                wrong = included(*index, entry, path, heads).err();
+            let result = match included(*index, entry, path, heads) {
+                Ok(()) if *index < after => {
+                    Err(format!("entry {index} is out of order or there twice"))
+                }
+                result => result,
+            };
+            self.present += 1;
+            if let Err(reason) = result {
+                // Nothing is taken from an entry that may be anybody's.
+                wrong.get_or_insert(reason);
+                continue;
             }
-            if *index < after && wrong.is_none() {
-                wrong = Some(format!("entry {index} is out of order or there twice"));
-            }
-            after = index.saturating_add(1);
+            after = index + 1;
             if let Some(as_of) = as_of.filter(|as_of| !derived && *index >= as_of.size) {
                 self.derived = Some(self.builder.finish(as_of.clone()));
                 derived = true;
             }
             self.event(*index, entry);
-            self.present += 1;
         }
+        self.proven = wrong.is_none();
         if let Some(as_of) = as_of.filter(|_| !derived) {
             self.derived = Some(self.builder.finish(as_of.clone()));
         }
@@ -236,6 +249,9 @@ impl Replay {
                 return;
             }
         };
+        if let Err(reason) = schema::check(&event) {
+            self.bad_event.get_or_insert(format!("entry {index}: {reason}"));
+        }
         self.builder.add(index, &event);
         self.number(index, &event);
         self.clock(index, &event);
@@ -296,11 +312,11 @@ impl Replay {
     }
 
     fn clock(&mut self, index: u64, event: &Event) {
-        let minute = event.time / MINUTE;
-        if minute < self.latest_minute {
+        // The times of annotations are rounded down to the minute.
+        if self.latest.saturating_sub(event.time) >= MINUTE {
             self.backwards.get_or_insert(index);
         }
-        self.latest_minute = self.latest_minute.max(minute);
+        self.latest = self.latest.max(event.time);
     }
 
     fn event_checks(&mut self, checks: &mut Vec<Check>) {
@@ -318,7 +334,7 @@ impl Replay {
                 FORM,
                 format!(
                     "all read; of types that this version does not know: {}",
-                    unknown.join(", ")
+                    some_of(&unknown)
                 ),
             ),
         });
@@ -327,6 +343,17 @@ impl Replay {
             Some(reason) => fail("events.sequence", SEQUENCE, reason.clone()),
             None => pass("events.sequence", SEQUENCE, count(self.runs.len() as u64, "run", "runs")),
         });
+        if self.builder.types().contains_key(EventType::PolicyUpdate.as_str()) {
+            checks.push(match self.builder.wrong_update() {
+                _ if !self.complete => absent("updates", UPDATES, "not all entries are here"),
+                Some(reason) => fail("updates", UPDATES, reason),
+                None => pass(
+                    "updates",
+                    UPDATES,
+                    "the annotations are where the updates say, before them",
+                ),
+            });
+        }
         checks.push(match self.backwards {
             Some(index) => absent(
                 "events.time",
@@ -375,39 +402,41 @@ impl Replay {
             checks.push(fail("openings", OPENINGS, reason));
         } else if !openings.is_empty() {
             let n = count(openings.len() as u64, "field", "fields");
-            checks.push(pass("openings", OPENINGS, format!("{n} opened by the producer")));
+            checks.push(pass("openings", OPENINGS, format!("{n} opened")));
         }
         reports
     }
 
     fn open(&self, opening: &DisclosedOpening) -> Result<serde_json::Value, &'static str> {
+        if !self.proven {
+            return Err("the entries are not shown to be in the log");
+        }
         let event = self.opened.get(&opening.index).and_then(Option::as_ref);
         let event = event.ok_or("the entry is not in the file")?;
+        if event.kind != EventType::Annotation || !PRIVATE_FIELDS.contains(&opening.field.as_str())
+        {
+            return Err("it is no private field of an annotation");
+        }
         let committed = event.get(&opening.field).and_then(cbor::as_array::<32>);
         let committed = committed.ok_or("the entry has no such commitment")?;
         let blind =
             opening.r.as_slice().try_into().map_err(|_| "its blinding value is not 32 bytes")?;
-        let content =
-            cbor::decode(&opening.content).map_err(|_| "its content is not deterministic CBOR")?;
         let given =
             commitment::commit(&event.run, event.seq, &opening.field, blind, &opening.content);
-        if given == committed {
-            Ok(cbor::to_json(&content))
-        } else {
-            Err("it does not match the commitment")
+        if given != committed {
+            return Err("it does not match the commitment");
+        }
+        // The contents are texts and numbers; anything else is not taken apart.
+        match cbor::decode(&opening.content) {
+            Ok(content @ (Value::Text(_) | Value::Float(_))) => Ok(cbor::to_json(&content)),
+            _ => Err("its content is neither a text nor a float"),
         }
     }
 }
 
-fn included(
-    index: u64,
-    entry: &[u8],
-    path: &[serde_bytes::ByteBuf],
-    heads: &Heads,
-) -> Result<(), String> {
+fn included(index: u64, entry: &[u8], path: &[HashBytes], heads: &Heads) -> Result<(), String> {
     let newest = heads.newest().ok_or("there is no tree head to prove inclusion in")?;
-    let path = hashes(path)
-        .ok_or(format!("the proof of entry {index} holds a hash that is not 32 bytes"))?;
+    let path = hashes(path);
     merkle::verify_inclusion(entry, index, newest.size, &newest.root, &path)
         .map_err(|e| format!("entry {index}: {e}"))
 }

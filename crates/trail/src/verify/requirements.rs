@@ -1,5 +1,7 @@
 //! What the policy asks for. What it requires and the file lacks is a failure.
 
+use std::collections::BTreeMap;
+
 use super::heads::Heads;
 use super::replay::Replay;
 use super::{Parts, absent, bytes, count, fail, pass};
@@ -68,7 +70,7 @@ fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
             "policy.signer",
             SIGNER,
             format!(
-                "this names itself {} but the key you chose for that name ({}) did not sign it",
+                "this names itself {}, and the key you chose for that name ({}) did not sign every tree head",
                 key.name(),
                 key.id_hex()
             ),
@@ -78,20 +80,21 @@ fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
 }
 
 fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
-    let names: Vec<String> = heads
-        .cosigners
+    let cosigners = match heads.list.last().map(|head| policy.tlog.cosigners(&head.note)) {
+        Some(Ok(cosigners)) => cosigners,
+        Some(Err(e)) => return fail("policy.witnesses", WITNESSES, e.to_string()),
+        None => BTreeMap::new(),
+    };
+    let names: Vec<String> = cosigners
         .iter()
         .map(|(name, cosigned)| {
             format!("{name} at {}", to_rfc3339(cosigned.at.saturating_mul(1_000_000)))
         })
         .collect();
     if policy.tlog.wants_witnesses() {
-        return if policy.tlog.quorum_met(&heads.cosigners) {
-            pass(
-                "policy.witnesses",
-                WITNESSES,
-                format!("your quorum is met by {}", names.join(", ")),
-            )
+        return if policy.tlog.quorum_met(&cosigners) {
+            let reason = format!("your quorum is met by {}, by their own clocks", names.join(", "));
+            pass("policy.witnesses", WITNESSES, reason)
         } else {
             let reason = format!(
                 "your policy's quorum is not met by {}",
@@ -104,10 +107,10 @@ fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
         return fail(
             "policy.witnesses",
             WITNESSES,
-            "your policy requires witnesses, and its `quorum` line names none",
+            "your policy requires witnesses, and its `quorum` line asks for none",
         );
     }
-    absent("policy.witnesses", WITNESSES, "your policy names no witnesses")
+    absent("policy.witnesses", WITNESSES, "your policy asks for none")
 }
 
 fn anchors(parts: &Parts<'_>, required: u64) -> Check {

@@ -1,11 +1,12 @@
 //! The verdict, and in words what is established and what is not.
 
-use super::Parts;
 use super::claims::CheckedCard;
 use super::count;
 use super::heads::Heads;
 use super::replay::Replay;
-use crate::card::ClaimKind;
+use super::{Parts, some_of};
+use crate::card::{ClaimKind, PRIVACY_SCOPE};
+use crate::event::EventType;
 use crate::note::VerifierKey;
 use crate::policy::TrustPolicy;
 use crate::report::{
@@ -115,7 +116,11 @@ fn head_report(head: &super::heads::SignedHead) -> HeadReport {
     HeadReport {
         size: head.checkpoint.size,
         root: hex::encode(head.checkpoint.root),
-        signed_by: head.signed_by.iter().map(|key| key.name().to_owned()).collect(),
+        signed_by: head
+            .signed_by
+            .iter()
+            .map(|key| format!("{}+{}", key.name(), key.id_hex()))
+            .collect(),
     }
 }
 
@@ -156,80 +161,94 @@ impl Sentences<'_> {
         self.checks.iter().any(|check| check.name == name && check.result == Outcome::Pass)
     }
 
+    /// Whose word it is, as far as this verification knows.
+    fn signer(&self) -> &'static str {
+        if self.heads.chosen_signers.is_empty() {
+            "Whoever made this log"
+        } else {
+            "The holder of the key you chose"
+        }
+    }
+
     fn established(&self) -> Vec<String> {
         let mut list = Vec::new();
         let size = self.heads.newest().map_or(0, |head| head.size);
         if self.passed("policy.signer") {
-            list.push("Every tree head in this file was signed by the key you chose.".to_owned());
+            list.push("Every tree head here was signed with the key you chose.".to_owned());
         }
         if self.passed("entries.complete") {
-            list.push(format!("All {} that the newest tree head commits to are in this file, in this order, unchanged.", count(size, "entry", "entries")));
+            list.push(format!(
+                "All {} that the newest tree head commits to are here, in this order, unchanged.",
+                count(size, "entry", "entries")
+            ));
         }
         if self.passed("entries.inclusion") {
             list.push(format!(
-                "{} of {size} entries are in this file, each shown to be in the log, unchanged.",
+                "{} of {size} entries are here, each shown to be among those that the newest tree head commits to.",
                 self.replay.present
             ));
         }
         if self.passed("heads.consistency") && self.passed("heads.signature") {
             list.push("No gap or conflict among the heads in this file.".to_owned());
         }
-        if self.passed("events.sequence") {
+        if self.replay.proven && self.passed("events.sequence") {
             list.push(
-                "Within every run, no event is missing between its start and its last event here."
+                "Within every run, no event number is missing up to its last event here."
                     .to_owned(),
             );
         }
         if self.passed("card.logged") {
-            list.push("The producer committed to this model card in the log.".to_owned());
+            list.push(format!("{} committed to this model card in the log.", self.signer()));
         }
-        if self.passed("card.claims") {
-            let counts = claim_counts(self.card);
+        let redone = claim_counts(self.card).recomputed;
+        if self.passed("card.claims") && redone > 0 {
             list.push(format!(
-                "{} of the card: this arithmetic was redone on values the producer logged. It does not show that those values are true.",
-                count(counts.recomputed, "recomputed number", "recomputed numbers"),
+                "{} of the card: this arithmetic was redone on values the producer logged; it does not show those values are true.",
+                count(redone, "recomputed claim", "recomputed claims"),
             ));
         }
         if self.passed("openings") {
             list.push(format!(
-                "{} opened by the producer: what they say is what was committed to.",
+                "{} opened: what they say is what was committed to.",
                 count(self.parts.openings.len() as u64, "private field", "private fields")
             ));
         }
         if self.passed("policy.witnesses") {
-            list.push("The witnesses your policy asks for saw the newest tree head.".to_owned());
+            list.push("Enough of the witnesses you chose saw the newest tree head.".to_owned());
+        }
+        if self.passed("weights") {
+            list.push("The weights you hold are among those logged.".to_owned());
         }
         list
     }
 
     fn not_established(&self) -> Vec<String> {
-        let mut list = Vec::new();
+        let mut list =
+            vec![self.when(), "Other or later heads and runs are not excluded.".to_owned()];
         if self.heads.chosen_signers.is_empty() {
-            list.push(match self.policy {
-                None => "Who signed this: you have chosen no key, and the file's own key proves nothing about its owner.".to_owned(),
-                Some(_) => "Who signed this: none of the keys you chose did.".to_owned(),
-            });
+            let who = match self.policy {
+                None => {
+                    "Who signed this: you have chosen no key, and a key that comes with the log proves nothing about its owner."
+                }
+                Some(_) => "Who signed this: none of the keys you chose signed every tree head.",
+            };
+            list.insert(0, who.to_owned());
         }
-        list.push(
-            "When: there is no independent date in this file; event times are the producer's word."
-                .to_owned(),
-        );
-        list.push("Other or later heads and runs are not excluded.".to_owned());
         if !self.passed("policy.witnesses") {
-            list.push(
-                "That others saw the same log: no witness's cosignature was checked.".to_owned(),
-            );
+            list.push("That others saw the same log: no quorum of witnesses is shown.".to_owned());
         }
         if !self.replay.complete {
-            list.push("Counts, averages and “none”: not all entries of the log are shown to be in this file.".to_owned());
+            list.push(
+                "Counts, averages and “none”: not all entries of the log are shown to be here."
+                    .to_owned(),
+            );
         }
         self.about_the_card(&mut list);
         self.about_private_fields(&mut list);
-        if self
-            .checks
-            .iter()
-            .any(|check| check.name == "events.time" && check.result == Outcome::Absent)
-        {
+        if self.is_absent("weights") {
+            list.push("That the weights you hold are in the log.".to_owned());
+        }
+        if self.is_absent("events.time") {
             list.push(
                 "The order of events in time: the producer's clock runs backwards in places."
                     .to_owned(),
@@ -245,21 +264,32 @@ impl Sentences<'_> {
         list
     }
 
+    fn when(&self) -> String {
+        let because = if self.parts.anchors > 0 {
+            "this version cannot check the anchors that are here"
+        } else if self.passed("policy.witnesses") {
+            "there is no public anchor here, only the witnesses' own clocks"
+        } else {
+            "there is no independent date here"
+        };
+        format!("When: {because}; event times are the producer's word.")
+    }
+
+    fn is_absent(&self, name: &str) -> bool {
+        self.checks.iter().any(|check| check.name == name && check.result == Outcome::Absent)
+    }
+
     fn about_the_card(&self, list: &mut Vec<String>) {
         let Some(card) = self.card else {
             if self.parts.card.is_none() {
-                list.push(
-                    "Any claim about the model: there is no model card in this file.".to_owned(),
-                );
+                list.push("Any claim about the model: there is no model card here.".to_owned());
             }
             return;
         };
-        let unsigned =
-            |check: &&Check| check.name == "card.head" && check.result == Outcome::Absent;
-        if let Some(check) = self.checks.iter().find(unsigned) {
+        if self.is_absent("card.head") {
+            let size = card.report.as_of.size;
             list.push(format!(
-                "That the producer signed the head the card speaks of: {}.",
-                check.reason
+                "That the head of {size} entries, which the card speaks of, was signed."
             ));
         }
         let open =
@@ -273,7 +303,7 @@ impl Sentences<'_> {
         if !card.left_out.is_empty() {
             list.push(format!(
                 "The card leaves out what the log gives: {}.",
-                card.left_out.join(", ")
+                some_of(&card.left_out)
             ));
         }
         let later =
@@ -289,12 +319,24 @@ impl Sentences<'_> {
 
     fn about_private_fields(&self, list: &mut Vec<String>) {
         let committed = self.replay.builder.commitments();
-        let opened = self.parts.openings.len() as u64;
+        let opened = if self.passed("openings") { self.parts.openings.len() as u64 } else { 0 };
         if committed > opened {
             list.push(format!(
                 "What {} say: prompts, responses, votes and ratings are committed to and not shown ({opened} of {committed} opened).",
                 count(committed - opened, "private field", "private fields"),
             ));
+        }
+        let types = self.replay.builder.types();
+        let has = |kind: EventType| types.contains_key(kind.as_str());
+        // Norms, losses and weights follow from the ratings and can give them away.
+        if has(EventType::PolicyUpdate) || has(EventType::Checkpoint) || has(EventType::Metric) {
+            list.push(if has(EventType::PrivacyRound) {
+                PRIVACY_SCOPE.to_owned()
+            } else {
+                "That hidden votes and ratings stay hidden: no privacy mechanism is logged, and this log's \
+                 training statistics and the model can give them away."
+                    .to_owned()
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A model in the verifying person's hands against the weights in the log.
 
 use super::replay::Replay;
-use super::{Parts, bytes, fail, pass};
+use super::{Parts, absent, bytes, fail, pass, some_of};
 use crate::report::Check;
 use crate::weights::WeightsEvent;
 
@@ -10,20 +10,31 @@ const TITLE: &str = "The weights you hold are in the log";
 /// Nothing is checked where no weights were brought.
 pub fn check(parts: &Parts<'_>, replay: &Replay, checks: &mut Vec<Check>) {
     let Some(root) = parts.weights else { return };
-    let mut check = match replay.found_weights.as_slice() {
-        [] => fail("weights", TITLE, "no checkpoint or update in this file has their root"),
-        found => pass("weights", TITLE, found.iter().map(describe).collect::<Vec<_>>().join("; ")),
+    let found: Vec<String> = replay.found_weights.iter().map(describe).collect();
+    let mut check = if !replay.proven {
+        absent("weights", TITLE, "the entries are not shown to be in the log")
+    } else if !found.is_empty() {
+        pass("weights", TITLE, some_of(&found))
+    } else if replay.complete {
+        fail("weights", TITLE, "no checkpoint or update in the log has their root")
+    } else {
+        absent(
+            "weights",
+            TITLE,
+            "no checkpoint or update in this file has their root, and not all are here",
+        )
     };
     check.stands_on.push(bytes("root of the weights", hex::encode(root)));
     checks.push(check);
 }
 
 fn describe(event: &WeightsEvent) -> String {
+    let entry = event.entry;
     match (&event.name, event.step) {
-        (Some(name), _) => format!("they are the checkpoint {name} (entry {})", event.entry),
+        (Some(name), _) => format!("they are the checkpoint {name} (entry {entry})"),
         (None, Some(step)) => {
-            format!("they are what the update of step {step} left (entry {})", event.entry)
+            format!("they are what the update of step {step} left (entry {entry})")
         }
-        (None, None) => format!("they are what an update left (entry {})", event.entry),
+        (None, None) => format!("they are what an update left (entry {entry})"),
     }
 }

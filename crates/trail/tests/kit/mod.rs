@@ -12,7 +12,7 @@ use serde_bytes::ByteBuf;
 use trail::card::{AsOf, CardBuilder};
 use trail::checkpoint::Checkpoint;
 use trail::commitment::{DisclosedOpening, commit};
-use trail::evidence::{Entries, Evidence, Head, ProvenEntry};
+use trail::evidence::{Entries, Evidence, HashBytes, Head, ProvenEntry};
 use trail::merkle::{self, Frontier, Hash, NodeReader, leaf_hash, sha256};
 use trail::note::{KeyKind, VerifierKey};
 use trail::policy::TrustPolicy;
@@ -144,7 +144,7 @@ impl Log {
                 Head { note: self.note(as_of), proof: vec![] },
                 Head {
                     note: self.note(size),
-                    proof: proof.iter().map(|h| ByteBuf::from(*h)).collect(),
+                    proof: proof.iter().map(|h| HashBytes::new(*h)).collect(),
                 },
             ],
             anchors: vec![],
@@ -160,7 +160,7 @@ impl Log {
             self.entries.iter().enumerate().filter(|(_, e)| keep(&Event::decode(e).unwrap()));
         let some = some.map(|(index, entry)| {
             let path = merkle::inclusion_path(index as u64, size, &self.levels()).unwrap();
-            let path = path.iter().map(|h| ByteBuf::from(*h)).collect();
+            let path = path.iter().map(|h| HashBytes::new(*h)).collect();
             ProvenEntry(index as u64, ByteBuf::from(entry.clone()), path)
         });
         evidence.entries = Entries::Some(some.collect());

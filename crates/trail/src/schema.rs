@@ -1,0 +1,118 @@
+//! What the events of each known type must hold, so that nothing downstream takes a malformed one for
+//! something it is not. The specification is `transparency/event.md`.
+
+use ciborium::Value;
+
+use crate::card::PRIVATE_FIELDS;
+use crate::cbor;
+use crate::event::{Event, EventType};
+
+/// Checks the particulars of an event of a known type; events of other types hold what they like.
+///
+/// # Errors
+/// What is wrong, as a sentence about the event.
+pub fn check(event: &Event) -> Result<(), &'static str> {
+    match event.kind {
+        EventType::Annotation => annotation(event),
+        EventType::PolicyUpdate => update(event),
+        EventType::Checkpoint if event.get("name").and_then(Value::as_text).is_none() => {
+            Err("the checkpoint has no name")
+        }
+        EventType::Checkpoint => hash(event, "root", "the checkpoint has no weight root"),
+        EventType::Card => hash(event, "sha256", "the card event holds no SHA-256"),
+        EventType::Guideline => hash(event, "sha256", "the guideline event holds no SHA-256"),
+        _ => Ok(()),
+    }
+}
+
+/// Which fields an annotation commits to, by its kind; the first of a preference may be missing.
+fn annotation(event: &Event) -> Result<(), &'static str> {
+    let needed: &[&str] = match event.get("kind").and_then(Value::as_text) {
+        Some("rating") => &["prompt", "response", "reward"],
+        Some("preference") => &["response_a", "response_b", "preference"],
+        _ => return Err("the annotation is neither a rating nor a preference"),
+    };
+    for field in PRIVATE_FIELDS {
+        match event.get(field) {
+            Some(value) if cbor::as_array::<32>(value).is_none() => {
+                return Err("a private field of the annotation is not a commitment");
+            }
+            None if needed.contains(&field) => return Err("the annotation lacks a commitment"),
+            _ => {}
+        }
+    }
+    match event.get("annotator") {
+        Some(pseudonym) if cbor::as_array::<16>(pseudonym).is_none() => {
+            Err("the annotator is not a pseudonym of 16 bytes")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn update(event: &Event) -> Result<(), &'static str> {
+    hash(event, "root_before", "the update has no weight root before")?;
+    hash(event, "root_after", "the update has no weight root after")?;
+    for norm in ["delta_l2", "delta_linf"] {
+        let norm = event.get(norm).and_then(Value::as_float);
+        if !norm.is_some_and(|norm| norm.is_finite() && norm >= 0.0) {
+            return Err("the update has no finite norm of what changed");
+        }
+    }
+    Ok(())
+}
+
+fn hash(event: &Event, field: &str, otherwise: &'static str) -> Result<(), &'static str> {
+    match event.get(field).and_then(cbor::as_array::<32>) {
+        Some(_) => Ok(()),
+        None => Err(otherwise),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::tests::run;
+
+    fn event(kind: EventType, data: Vec<(&str, Value)>) -> Event {
+        Event { time: 0, run: run(1), seq: 0, kind, data: cbor::map(data) }
+    }
+
+    fn committed() -> Value {
+        Value::Bytes(vec![1; 32])
+    }
+
+    #[test]
+    fn a_rating_in_the_clear_is_no_annotation() {
+        let rating = |reward| {
+            let fields = vec![
+                ("kind", "rating".into()),
+                ("prompt", committed()),
+                ("response", committed()),
+                ("reward", reward),
+            ];
+            check(&event(EventType::Annotation, fields))
+        };
+        assert_eq!(rating(committed()), Ok(()));
+        assert!(rating(Value::Float(5.0)).is_err());
+        assert!(rating(Value::Null).is_err());
+    }
+
+    #[test]
+    fn an_update_without_roots_or_norms_is_none() {
+        let update = |norm: f64| {
+            let fields = vec![
+                ("root_before", committed()),
+                ("root_after", committed()),
+                ("delta_l2", Value::Float(norm)),
+                ("delta_linf", Value::Float(0.5)),
+            ];
+            check(&event(EventType::PolicyUpdate, fields))
+        };
+        assert_eq!(update(1.0), Ok(()));
+        assert!(
+            update(-1.0).is_err() && update(f64::NAN).is_err() && update(f64::INFINITY).is_err()
+        );
+        assert!(check(&event(EventType::PolicyUpdate, vec![])).is_err());
+        assert_eq!(check(&event("moon.phase".into(), vec![])), Ok(()));
+    }
+}
