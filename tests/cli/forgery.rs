@@ -10,7 +10,7 @@ use serde_json::json;
 use trail::card::{AsOf, CardBuilder};
 use trail::checkpoint::Checkpoint;
 use trail::commitment::commit;
-use trail::evidence::{Entries, Evidence, Head};
+use trail::evidence::{Entries, Evidence, HashBytes, Head};
 use trail::merkle::{Frontier, Hash, NodeReader, consistency_path, leaf_hash, node_hash, sha256};
 use trail::note::{KeyKind, VerifierKey};
 use trail::{Event, cbor};
@@ -80,7 +80,7 @@ impl Forged {
                 Head { note: self.note(size), proof: vec![] },
                 Head {
                     note: self.note(size + 1),
-                    proof: proof.iter().map(|hash| ByteBuf::from(*hash)).collect(),
+                    proof: proof.iter().map(|hash| HashBytes::new(*hash)).collect(),
                 },
             ],
             anchors: vec![],

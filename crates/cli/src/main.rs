@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             // Where standard error cannot be written, the exit status still says it.
-            let _ = writeln!(io::stderr().lock(), "rlhf-audit: {failure}");
+            let sentence = output::printable(&failure.to_string());
+            let _ = writeln!(io::stderr().lock(), "rlhf-audit: {sentence}");
             failure.exit_code()
         }
     }

@@ -23,7 +23,8 @@ impl Output {
         Self { json, failed: OnceCell::new() }
     }
 
-    /// Prints the result in the form that was asked for.
+    /// Prints the result in the form that was asked for. What comes from a file goes through
+    /// [`printable`] before it becomes part of a text.
     pub fn result(&self, json: &Json, text: impl fmt::Display) {
         if self.json { self.line(json) } else { self.say(text) }
     }
@@ -31,7 +32,7 @@ impl Output {
     /// Prints a line for people only.
     pub fn say(&self, text: impl fmt::Display) {
         if !self.json {
-            self.line(printable(&text.to_string()));
+            self.line(text);
         }
     }
 
@@ -66,11 +67,16 @@ impl Output {
     }
 }
 
-/// Control characters of a stranger's file must not reach the terminal.
-fn printable(text: &str) -> String {
+/// What a stranger's file says must stay within its line and its direction of writing, whatever
+/// characters it holds.
+pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' {
+        let reorders = matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        if c.is_control() || reorders {
             safe.extend(c.escape_unicode());
         } else {
             safe.push(c);

@@ -1,7 +1,7 @@
 //! The trust policy from the verifying person's own files.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use time::OffsetDateTime;
@@ -16,8 +16,7 @@ use crate::failure::Failure;
 pub fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     let folder = path.is_dir();
     let file = if folder { path.join("policy") } else { path.to_owned() };
-    let text =
-        fs::read_to_string(&file).map_err(|e| Failure::file(&file, "read the policy", &e))?;
+    let text = read_text(&file).map_err(|e| Failure::file(&file, "read the policy", &e))?;
     let tlog = parse(&text).map_err(|e| Failure::input(format!("{}: {e}", file.display())))?;
     let mut policy = TrustPolicy {
         tlog,
@@ -27,6 +26,7 @@ pub fn read(path: &Path) -> Result<TrustPolicy, Failure> {
         chosen_on: OffsetDateTime::now_utc().date().to_string(),
     };
     if folder {
+        refuse_unknown(path)?;
         let file = path.join("requirements.json");
         if let Some(json) = optional(&file)? {
             policy.requirements = Requirements::parse(&json)
@@ -37,6 +37,25 @@ pub fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     Ok(policy)
 }
 
+/// A misspelt `requirement.json` must not pass for no requirements.
+fn refuse_unknown(dir: &Path) -> Result<(), Failure> {
+    const KNOWN: [&str; 5] =
+        ["policy", "requirements.json", "source", "trusted_root.json", "publisher.pub"];
+    let entries = fs::read_dir(dir).map_err(|e| Failure::file(dir, "read the policy", &e))?;
+    for entry in entries {
+        let name = entry.map_err(|e| Failure::file(dir, "read the policy", &e))?.file_name();
+        let name = name.to_string_lossy();
+        if !KNOWN.contains(&name.as_ref()) && !name.starts_with('.') {
+            return Err(Failure::input(format!(
+                "{}: no part of a policy; a policy folder holds {}",
+                dir.join(name.as_ref()).display(),
+                KNOWN.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn parse(text: &str) -> Result<TlogPolicy, String> {
     if let Ok(key) = VerifierKey::parse(text.trim()) {
         return TlogPolicy::parse(&format!("log {key}\nquorum none\n")).map_err(|e| e.to_string());
@@ -45,9 +64,20 @@ fn parse(text: &str) -> Result<TlogPolicy, String> {
 }
 
 fn optional(file: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(file) {
+    match read_text(file) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Failure::file(file, "read the policy", &e)),
     }
+}
+
+/// A policy is a few lines; whatever is larger is something else.
+fn read_text(file: &Path) -> io::Result<String> {
+    const LIMIT: u64 = 1 << 20;
+    let mut text = String::new();
+    fs::File::open(file)?.take(LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LIMIT {
+        return Err(io::Error::other("larger than 1 MiB, so no policy"));
+    }
+    Ok(text)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use trail::note::MAX_NOTE;
-use trail::tile::{TileId, TileSource};
+use trail::tile::{TileId, TileSource, WIDTH, cut};
 
 use crate::failure::Failure;
 
@@ -75,8 +75,20 @@ impl RemoteLog {
 impl TileSource for RemoteLog {
     type Error = String;
 
+    /// A partial tile goes once the full one is there, which then begins with it
+    /// (<https://c2sp.org/tlog-tiles#partial-tiles>).
     fn read(&self, id: TileId) -> Result<Vec<u8>, String> {
-        self.get(&id.to_string(), MAX_TILE)
+        let partial = self.get(&id.to_string(), MAX_TILE);
+        if partial.is_ok() || u64::from(id.width) == WIDTH {
+            return partial;
+        }
+        let full = TileId { width: WIDTH as u16, ..id };
+        match self.get(&full.to_string(), MAX_TILE) {
+            Ok(bytes) => {
+                cut(full, &bytes, id.width).ok_or_else(|| format!("{full} is not a whole tile"))
+            }
+            Err(_) => partial,
+        }
     }
 }
 

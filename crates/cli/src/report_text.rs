@@ -4,6 +4,8 @@ use std::fmt;
 
 use trail::report::{ClaimStatus, Outcome, Report};
 
+use crate::output::printable;
+
 /// Displays a report.
 #[derive(Debug)]
 pub struct ReportText<'a>(pub &'a Report);
@@ -12,7 +14,7 @@ impl fmt::Display for ReportText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.0;
         writeln!(f, "{}", report.verdict_text)?;
-        writeln!(f, "{}", report.key_source)?;
+        writeln!(f, "{}", printable(&report.key_source))?;
         let counts = &report.claim_counts;
         writeln!(
             f,
@@ -28,7 +30,7 @@ impl fmt::Display for ReportText<'_> {
                 Outcome::Fail => "FAILED",
                 Outcome::Absent => "absent",
             };
-            writeln!(f, "  {mark}  {}: {}", check.title, check.reason)?;
+            writeln!(f, "  {mark}  {}: {}", check.title, printable(&check.reason))?;
         }
         if let Some(card) = &report.card {
             writeln!(f, "\nModel card {} (as of {} entries)", card.sha256, card.as_of.size)?;
@@ -39,13 +41,19 @@ impl fmt::Display for ReportText<'_> {
                     ClaimStatus::Failed => "FAILED",
                     ClaimStatus::Stated => "stated",
                 };
-                writeln!(f, "  {:<15}  {}: {}", status, claim.title, short(&claim.value))?;
+                writeln!(
+                    f,
+                    "  {:<15}  {}: {}",
+                    status,
+                    printable(&claim.title),
+                    short(&claim.value)
+                )?;
             }
         }
         write!(
             f,
             "\nLog {}, {} entries, root {}",
-            report.origin.as_deref().unwrap_or("(none)"),
+            printable(report.origin.as_deref().unwrap_or("(none)")),
             report.size,
             report.root
         )
@@ -54,13 +62,13 @@ impl fmt::Display for ReportText<'_> {
 
 fn list(f: &mut fmt::Formatter<'_>, title: &str, sentences: &[String]) -> fmt::Result {
     writeln!(f, "{title}")?;
-    sentences.iter().try_for_each(|sentence| writeln!(f, "  - {sentence}"))
+    sentences.iter().try_for_each(|sentence| writeln!(f, "  - {}", printable(sentence)))
 }
 
 /// Long values are cut: the card itself has them whole.
 fn short(value: &serde_json::Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut cut: String = text.chars().take(100).collect();
+    let mut cut = printable(&text.chars().take(100).collect::<String>());
     if text.chars().count() > 100 {
         cut.push('…');
     }

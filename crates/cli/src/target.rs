@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use producer::LogReader;
+use trail::Event;
 use trail::checkpoint::Checkpoint;
 use trail::evidence::{HashBytes, Head};
 use trail::merkle::{self, Hash};
@@ -74,11 +75,22 @@ fn remote(
         .map_err(|e| Failure::input(format!("{url}/checkpoint: {e}")))?
         .size;
     let parts = Parts { heads: vec![head(&note, &[])], weights, ..Parts::default() };
+    // The head first: what is not signed as the person wants is not worth fetching.
+    let head_only = verify::verify_parts(&parts, EntryStream::Some(&[]), policy);
+    if policy.is_some() && !head_only.keys.iter().any(|key| key.chosen && key.signed) {
+        return Ok(head_only);
+    }
     if log.opens_entries(size)? {
-        let entries = CheckedEntries::new(&log, size).map(|entry| entry.map(Cow::Owned));
+        let entries = CheckedEntries::new(&log, size).map(|entry| only_events(entry?));
         return Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), policy));
     }
-    Ok(verify::verify_parts(&parts, EntryStream::Some(&[]), policy))
+    Ok(head_only)
+}
+
+/// Ends the fetching at the first entry that is no event, from a server that has no end of them.
+fn only_events(entry: Vec<u8>) -> Result<Cow<'static, [u8]>, String> {
+    Event::decode(&entry).map_err(|e| e.to_string())?;
+    Ok(Cow::Owned(entry))
 }
 
 fn head(note: &str, path: &[Hash]) -> Head {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use trail::event::EventError;
-use trail::tile::{CheckedEntries, TileId, TileSource, WIDTH, append_to_bundle, split_bundle};
+use trail::tile::{CheckedEntries, TileId, TileSource, WIDTH, cut, split_bundle};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::folder::Folder;
@@ -89,20 +89,6 @@ impl LogReader {
         })?;
         Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
     }
-
-    /// The part of a full tile or bundle that a smaller tree has.
-    fn cut(&self, full: TileId, bytes: Vec<u8>, width: u16) -> Result<Vec<u8>> {
-        let part = match full.level {
-            Some(_) => bytes.get(..32 * usize::from(width)).map(<[u8]>::to_vec),
-            None => split_bundle(&bytes, full.width).map(|entries| {
-                let mut part = Vec::with_capacity(bytes.len());
-                let kept = entries.iter().take(width.into());
-                kept.for_each(|entry| append_to_bundle(&mut part, entry));
-                part
-            }),
-        };
-        part.ok_or_else(|| Error::damaged(&self.folder.tile(full), "not a whole tile"))
-    }
 }
 
 impl TileSource for LogReader {
@@ -116,7 +102,8 @@ impl TileSource for LogReader {
                 let full = TileId { width: WIDTH as u16, ..id };
                 match read_file(&self.folder.tile(full)) {
                     Err(Error::Missing(_)) => Err(Error::Missing(path)),
-                    bytes => self.cut(full, bytes?, id.width),
+                    bytes => cut(full, &bytes?, id.width)
+                        .ok_or_else(|| Error::damaged(&self.folder.tile(full), "not a whole tile")),
                 }
             }
             result => result,

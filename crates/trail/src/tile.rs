@@ -256,6 +256,18 @@ pub fn split_bundle(bundle: &[u8], width: u16) -> Option<Vec<&[u8]>> {
     (rest.is_empty() && entries.len() == usize::from(width)).then_some(entries)
 }
 
+/// The first `width` hashes or entries of the tile or bundle `full`: what a smaller tree has of it. `None`
+/// when its bytes are not a whole tile.
+pub fn cut(full: TileId, bytes: &[u8], width: u16) -> Option<Vec<u8>> {
+    if full.level.is_some() {
+        return bytes.get(..32 * usize::from(width)).map(<[u8]>::to_vec);
+    }
+    let entries = split_bundle(bytes, full.width)?;
+    let mut part = Vec::with_capacity(bytes.len());
+    entries.iter().take(width.into()).for_each(|entry| append_to_bundle(&mut part, entry));
+    Some(part)
+}
+
 /// The entries of a log, read bundle by bundle and compared with the tree tiles on the way: every
 /// full tile as it fills, the partial ones after the last entry. An error ends the iteration.
 #[derive(Debug)]
