@@ -73,10 +73,10 @@ function inlined() {
 }
 
 /**
- * @template T
  * Calls into the module. What it refuses comes out as `Refusal` with its sentence. Anything else is
  * a bug in the module, which is then in no state to go on: it starts afresh.
  *
+ * @template T
  * @param {new (message: string) => Error} Refusal
  * @param {() => T} run
  */
