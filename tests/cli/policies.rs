@@ -74,7 +74,11 @@ fn another_logs_policy_is_not_met() {
         (&json!("self-consistent"), &json!(false))
     );
     let missing = report["not_established"].as_array().unwrap();
-    assert!(missing.contains(&json!("Who signed this: none of the keys you chose did.")));
+    assert!(
+        missing.contains(&json!(
+            "Who signed this: none of the keys you chose signed every tree head."
+        ))
+    );
 }
 
 #[test]

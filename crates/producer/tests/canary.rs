@@ -121,8 +121,13 @@ fn the_write_ahead_log_of_an_open_transaction_holds_none_either() {
     let fresh = Fresh::new();
     let mut audit = fresh.open().unwrap();
     let mut transaction = audit.begin().unwrap();
-    for _ in 0..9000 {
-        transaction.annotate(rating()).unwrap();
+    // More text than is shuffled at once, so that some of it is written before the commit.
+    let long = RESPONSE.repeat(80_000 / RESPONSE.len());
+    for _ in 0..1_000 {
+        let Annotation::Rating { annotator, prompt, reward, .. } = rating() else { unreachable!() };
+        transaction
+            .annotate(Annotation::Rating { annotator, prompt, response: long.clone(), reward })
+            .unwrap();
     }
     let wal = fresh.dir().join("private/wal");
     assert!(fs::metadata(wal).unwrap().len() > 1 << 20);
