@@ -89,14 +89,16 @@ fn bind(workspace: &Workspace, compiled: &Path) -> Result<PathBuf> {
     Ok(folder.join(format!("{MODULE}_bg.wasm")))
 }
 
-/// Makes the module smaller. wasm-opt reads which instructions it may use from the module's section
-/// `target_features`, which is why the profile `wasm` does not strip everything: `--all-features`
-/// would write instructions that browsers refuse.
+/// Makes the module smaller; a second round finds what the first laid bare.
+///
+/// wasm-opt reads which instructions it may use from the module's section `target_features`, which
+/// is why the profile `wasm` does not strip everything: `--all-features` would write instructions
+/// that browsers refuse.
 fn optimise(workspace: &Workspace, wasm: &Path) -> Result<()> {
     shell::run(
         Command::new("node")
             .arg(workspace.path("tests/node_modules/binaryen/bin/wasm-opt"))
-            .args(["-Oz", "--output"])
+            .args(["-Oz", "-Oz", "--output"])
             .args([wasm, wasm]),
     )
 }
