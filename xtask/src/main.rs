@@ -25,6 +25,7 @@ usage: cargo xtask TASK
   test [PART...]       run all tests, or some of: rust, node, python, browser
   pkg                  build the WebAssembly module, the npm package and verifier.html
   soak                 run the heavy tests, which take their time
+  bench                run the benchmarks and print their figures
   toolchain            install everything the other tasks need
 ";
 
@@ -49,6 +50,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("test", parts) => suite::test(&workspace, parts),
         ("pkg", []) => pkg::build(&workspace),
         ("soak", []) => suite::soak(&workspace),
+        ("bench", []) => suite::bench(&workspace),
         ("toolchain", []) => toolchain::everything(&workspace),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");

@@ -1,11 +1,12 @@
-//! `cargo xtask test` and `cargo xtask soak`: every test, in every language, each by its own runner.
+//! `cargo xtask test`, `soak` and `bench`: every test and benchmark, in every language, each by its
+//! own runner.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::pkg;
 use crate::shell::{self, say};
@@ -62,11 +63,20 @@ pub fn soak(workspace: &Workspace) -> Result<()> {
         "--ignored",
         "soak",
     ]));
-    let node = match test_files(workspace, "tests/soak", ".test.mjs")? {
+    let node = match files(workspace, "tests/soak", ".test.mjs")? {
         files if files.is_empty() => Ok(()),
         files => node_test(workspace, files),
     };
     all([rust, node])
+}
+
+/// The benchmarks, one after the other. They print figures and judge none.
+pub fn bench(workspace: &Workspace) -> Result<()> {
+    pkg::build(workspace)?;
+    for file in files(workspace, "benches", ".mjs")? {
+        shell::run(node_with_program(workspace)?.arg(file))?;
+    }
+    Ok(())
 }
 
 fn rust(workspace: &Workspace) -> Result<()> {
@@ -82,13 +92,13 @@ fn node(workspace: &Workspace) -> Result<()> {
             .args(["--project", "tests/tsconfig.json"])
             .current_dir(&workspace.root),
     );
-    let tests = node_test(workspace, test_files(workspace, "tests/node", ".test.mjs")?);
+    let tests = node_test(workspace, files(workspace, "tests/node", ".test.mjs")?);
     all([types, tests])
 }
 
 fn browser(workspace: &Workspace) -> Result<()> {
     toolchain::npm(workspace)?;
-    node_test(workspace, test_files(workspace, "tests/browser", ".test.mjs")?)
+    node_test(workspace, files(workspace, "tests/browser", ".test.mjs")?)
 }
 
 /// Lints all Python there is, then checks our formats against implementations in Python.
@@ -112,19 +122,19 @@ fn python(workspace: &Workspace) -> Result<()> {
     all([lint, format, tests])
 }
 
-/// Runs test files that may use the command line program and a browser.
 fn node_test(workspace: &Workspace, files: Vec<PathBuf>) -> Result<()> {
-    if files.is_empty() {
-        bail!("there are no test files to run");
-    }
-    shell::run(
-        Command::new("node")
-            .args(["--test", "--test-reporter=spec"])
-            .args(files)
-            .current_dir(&workspace.root)
-            .env("RLHF_AUDIT", workspace.rlhf_audit()?)
-            .env("CHROMIUM", toolchain::chromium(workspace)?),
-    )
+    ensure!(!files.is_empty(), "there are no test files to run");
+    let mut node = node_with_program(workspace)?;
+    shell::run(node.args(["--test", "--test-reporter=spec"]).args(files))
+}
+
+/// Node, told where the command line program and a browser are.
+fn node_with_program(workspace: &Workspace) -> Result<Command> {
+    let mut node = Command::new("node");
+    node.current_dir(&workspace.root)
+        .env("RLHF_AUDIT", workspace.rlhf_audit()?)
+        .env("CHROMIUM", toolchain::chromium(workspace)?);
+    Ok(node)
 }
 
 /// Several results as one, with the reasons of all that failed.
@@ -136,7 +146,7 @@ fn all<const N: usize>(results: [Result<()>; N]) -> Result<()> {
 }
 
 /// The files of a folder whose names end so, in order; none if there is no such folder.
-fn test_files(workspace: &Workspace, folder: &str, ending: &str) -> Result<Vec<PathBuf>> {
+fn files(workspace: &Workspace, folder: &str, ending: &str) -> Result<Vec<PathBuf>> {
     let path = workspace.path(folder);
     if !path.is_dir() {
         return Ok(Vec::new());
