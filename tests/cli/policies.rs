@@ -73,12 +73,8 @@ fn another_logs_policy_is_not_met() {
         (&report["verdict"], &report["meets_policy"]),
         (&json!("self-consistent"), &json!(false))
     );
-    let missing = report["not_established"].as_array().unwrap();
-    assert!(
-        missing.contains(&json!(
-            "Who signed this: none of the keys you chose signed every tree head."
-        ))
-    );
+    let unknown = report["not_established"][0].as_str().unwrap();
+    assert!(unknown.starts_with("Who signed this: none of the keys you chose"), "{unknown}");
 }
 
 #[test]
