@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Work, program, ratings, skip};
+use end_to_end::{Work, program, ratings};
 
 const BIG: usize = 20_000;
 
@@ -110,7 +110,8 @@ fn a_full_disk() {
     let mount = "mkdir -p disk; mount -t tmpfs -o size=${SIZE:-1m} tmpfs disk";
     let able = isolated(mount, &Work::empty());
     if !able.is_ok_and(|output| output.status.success()) {
-        skip("a small file system cannot be mounted here");
+        // Some machines allow no mounts at all; limits on file sizes, below, they all have.
+        eprintln!("skipped: a small file system cannot be mounted here");
         return;
     }
     let mut statuses = BTreeSet::new();
