@@ -18,6 +18,7 @@ from published import (
     policies,
     proofs,
     tile_layout,
+    weights,
 )
 
 FOLDER = Path(__file__).parents[2] / "transparency/vectors"
@@ -36,6 +37,7 @@ def files():
         "proofs.json": proofs.vectors(),
         "cards.json": cards.vectors(),
         "policies.json": policies.vectors(),
+        "weights.json": weights.vectors(),
         "evidence.json": evidence,
     }
     texts = {name: json.dumps(doc, indent=1, ensure_ascii=False) for name, doc in documents.items()}
