@@ -1,6 +1,5 @@
 """The model card, derived from events; see transparency/card.md."""
 
-import math
 import operator
 import uuid
 from collections import Counter
@@ -9,7 +8,7 @@ from functools import reduce
 import rfc8785
 
 from . import cbor
-from .event import decode, is_unsigned, rfc3339
+from .event import PRIVATE_FIELDS, decode, is_bytes, is_finite, is_unsigned, rfc3339
 
 IDENTITY = (["Annex IV(1)(a)", "Annex XI(1)(1)"], ["MAP 2.1"])
 RECORDS = (["Art. 12(1)", "Art. 18"], ["GOVERN 1.4", "MEASURE 2.8"])
@@ -40,14 +39,8 @@ COUNTED = {
 PRIVACY_SCOPE = (
     "Privacy covers the released ratings only, not this log's training statistics or the model."
 )
-PRIVATE_FIELDS = (
-    "prompt",
-    "response",
-    "response_a",
-    "response_b",
-    "preference",
-    "reward",
-)
+# Larger documents, in bytes of CBOR, are in the card by their digest.
+MAX_INLINE = 4096
 
 
 def card(entries, origin, root):
@@ -73,7 +66,7 @@ def card(entries, origin, root):
         ("annotations.ratings", sum(d.get("kind") == "rating" for d in data), DATA),
         (
             "annotations.annotators",
-            len({d["annotator"] for d in data if "annotator" in d}),
+            len({d["annotator"] for d in data if isinstance(d.get("annotator"), bytes)}),
             DATA,
         ),
     ]:
@@ -83,11 +76,13 @@ def card(entries, origin, root):
         times = [event["time"] for _, event in annotations]
         period = [rfc3339(min(times)), rfc3339(max(times))]
         claims.append(claim("annotations.period", period, "recomputed", DATA, among))
-        commitments = {"commitments": sum(field in d for d in data for field in PRIVATE_FIELDS)}
+        committed = sum(is_bytes(d.get(field), 32) for d in data for field in PRIVATE_FIELDS)
+        commitments = {"commitments": committed}
         claims.append(claim("annotations.content", commitments, "committed", DATA, among))
     if types["policy.update"]:
-        for id, value, by in updates(events):
-            claims.append(claim(id, value, "recomputed", by, whole))
+        for id, value in updates(events):
+            claims.append(claim(id, value, "recomputed", TRAINING, whole))
+        claims.append(claim("privacy.scope", PRIVACY_SCOPE, "asserted", PRIVACY, whole))
     claims += single(events)
     claims.sort(key=lambda claim: claim["id"])
     return {
@@ -99,24 +94,41 @@ def card(entries, origin, root):
 
 def updates(events):
     """What all updates together amount to."""
-    left, breaks, learned_from, norms = {}, 0, 0, []
+    left, breaks, learned_from, norms = {}, 0, set(), []
     for event in events:
         data = event["data"]
-        if event["type"] != "policy.update" or not is_hash(data.get("root_after")):
+        if event["type"] != "policy.update":
+            continue
+        if not is_bytes(data.get("root_after"), 32):
+            # What it left is unknown, so the next one has nothing to start from.
+            breaks += 1
+            left.pop(event["run"], None)
             continue
         if event["run"] in left and left[event["run"]] != data.get("root_before"):
             breaks += 1
         left[event["run"]] = data["root_after"]
-        learned = data.get("learned_from", {})
-        if all(is_unsigned(learned.get(key)) for key in ("first", "end", "annotations")):
-            learned_from += learned["annotations"]
+        if named := read_learned_from(data):
+            first, end, _ = named
+            learned_from |= {
+                index
+                for index in range(first, min(end, len(events)))
+                if events[index]["type"] == "annotation"
+            }
         if is_finite(data.get("delta_l2")):
             norms.append(data["delta_l2"])
     drift = {"largest": max(0.0, *norms), "mean": total(norms) / len(norms)} if norms else None
-    yield "policy_updates.unbroken", breaks == 0, TRAINING
-    yield "policy_updates.drift", drift, TRAINING
-    yield "policy_updates.learned_from", learned_from, TRAINING
-    yield "privacy.scope", PRIVACY_SCOPE, PRIVACY
+    yield "policy_updates.unbroken", breaks == 0
+    yield "policy_updates.drift", drift
+    yield "policy_updates.learned_from", len(learned_from)
+
+
+def read_learned_from(data):
+    """The entries [first, end) that an update names, and how many annotations it says they hold."""
+    named = data.get("learned_from")
+    if not isinstance(named, dict):
+        return None
+    numbers = tuple(named.get(key) for key in ("first", "end", "annotations"))
+    return numbers if all(map(is_unsigned, numbers)) else None
 
 
 def total(norms):
@@ -128,18 +140,23 @@ def checkpoint(index, data, here):
     name = data["name"] if isinstance(data.get("name"), str) else None
     value = {"name": name, "root": data["root"].hex()}
     yield claim(f"checkpoint.{index}", value, "committed", TRAINING, here)
-    metrics = {key: value for key, value in data.get("metrics", {}).items() if is_finite(value)}
+    metrics = data.get("metrics")
+    metrics = metrics if isinstance(metrics, dict) else {}
+    metrics = {key: value for key, value in metrics.items() if is_finite(value)}
     if metrics:
         value = {"checkpoint": name, "metrics": metrics}
         yield claim(f"metrics.{index}", value, "asserted", EVALUATION, here)
 
 
-def is_hash(value):
-    return isinstance(value, bytes) and len(value) == 32
+def document(data):
+    """The document of an event, or what names it where it is large or not in the log."""
+    if "document" in data and len(cbor.encode(data["document"])) <= MAX_INLINE:
+        return cbor.to_json(data["document"])
+    return {"title": cbor.to_json(data.get("title")), "sha256": hex_or_none(data)}
 
 
-def is_finite(value):
-    return isinstance(value, float) and math.isfinite(value)
+def hex_or_none(data):
+    return data["sha256"].hex() if is_bytes(data.get("sha256"), 32) else None
 
 
 def single(events):
@@ -158,18 +175,15 @@ def single(events):
                         here,
                     )
                 yield run(index, event, events)
-            case "guideline":
-                digest = data["sha256"].hex() if "sha256" in data else None
-                evidence = here + ([{"sha256": digest}] if digest else [])
-                value = {"title": cbor.to_json(data.get("title")), "sha256": digest}
-                yield claim(f"guideline.{index}", value, "committed", GUIDELINE, evidence)
-            case "checkpoint" if is_hash(data.get("root")):
+            case "guideline" if is_bytes(data.get("sha256"), 32):
+                digest = {"sha256": hex_or_none(data)}
+                value = {"title": cbor.to_json(data.get("title"))} | digest
+                yield claim(f"guideline.{index}", value, "committed", GUIDELINE, [*here, digest])
+            case "checkpoint" if is_bytes(data.get("root"), 32):
                 yield from checkpoint(index, data, here)
             case "evaluation" | "incident" as kind:
-                absent = {"sha256": cbor.to_json(data.get("sha256"))}
-                value = cbor.to_json(data["document"]) if "document" in data else absent
                 by = EVALUATION if kind == "evaluation" else INCIDENT
-                yield claim(f"{kind}.{index}", value, "asserted", by, here)
+                yield claim(f"{kind}.{index}", document(data), "asserted", by, here)
     if model:
         yield model
 

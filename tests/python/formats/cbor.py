@@ -61,7 +61,8 @@ def to_json(value, of_bytes=bytes.hex):
         return of_bytes(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+    # JSON readers change integers that a double cannot hold.
+    if isinstance(value, int) and abs(value) >= 2**53:
         return str(value)
     if isinstance(value, (list, tuple)):
         return [to_json(item, of_bytes) for item in value]

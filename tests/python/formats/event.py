@@ -1,5 +1,6 @@
 """Events; see transparency/event.md."""
 
+import math
 import uuid
 from datetime import datetime, timedelta
 
@@ -25,6 +26,14 @@ KNOWN_TYPES = {
     "head.published",
     "run.end",
 }
+# The commitments that an annotation must have, by its kind; and all that one can have.
+COMMITTED = {
+    "rating": {"prompt", "response", "reward"},
+    "preference": {"response_a", "response_b", "preference"},
+}
+PRIVATE_FIELDS = COMMITTED["rating"] | COMMITTED["preference"]
+# An event with an empty type, empty data and numbers below 24.
+MIN_ENCODED = 48
 MAX_ENCODED = 65_535
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -54,9 +63,48 @@ def decode(entry):
     if not isinstance(event["type"], str):
         raise cbor.Refused("type is not text")
     data = event["data"]
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise cbor.Refused("data is not a map with text keys")
+    if not isinstance(data, dict) or not has_text_keys(data):
+        raise cbor.Refused("data is not a map with text keys, as are all maps in it")
     return event
+
+
+def has_text_keys(value):
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and has_text_keys(item) for key, item in value.items())
+    return not isinstance(value, (list, tuple)) or all(map(has_text_keys, value))
+
+
+def is_well_formed(event):
+    """Whether the data holds what events of its type must hold."""
+    data = event["data"]
+    match event["type"]:
+        case "annotation":
+            needed = COMMITTED.get(data.get("kind"))
+            return (
+                needed is not None
+                and needed <= data.keys()
+                and all(is_bytes(data[key], 32) for key in PRIVATE_FIELDS & data.keys())
+                and ("annotator" not in data or is_bytes(data["annotator"], 16))
+            )
+        case "policy.update":
+            roots = (data.get("root_before"), data.get("root_after"))
+            norms = (data.get("delta_l2"), data.get("delta_linf"))
+            return all(is_bytes(root, 32) for root in roots) and all(
+                is_finite(norm) and norm >= 0 for norm in norms
+            )
+        case "checkpoint":
+            return isinstance(data.get("name"), str) and is_bytes(data.get("root"), 32)
+        case "card" | "guideline":
+            return is_bytes(data.get("sha256"), 32)
+    return True
+
+
+def is_bytes(value, length):
+    return isinstance(value, bytes) and len(value) == length
+
+
+def is_finite(value):
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def is_unsigned(value):

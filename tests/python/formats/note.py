@@ -89,7 +89,10 @@ def read_checkpoint(text):
     origin, size, root, end = text.split("\n")
     if end or str(int(size)) != size or int(size) >= 2**53:
         raise ValueError("not a checkpoint")
-    return origin, int(size), b64decode(root, validate=True)
+    root = b64decode(root, validate=True)
+    if size == "0" and root != sha256(b"").digest():
+        raise ValueError("the root of an empty tree is SHA-256 of nothing")
+    return origin, int(size), root
 
 
 def note(text, *lines):

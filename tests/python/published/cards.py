@@ -3,10 +3,12 @@
 from hashlib import sha256
 
 from formats import card, event
-from published.samples import ORIGIN, RUN, SAMPLE, START, hexes, root_of
+from published.samples import ORIGIN, RUN, SAMPLE, START, hexes, root_of, run_of, trained
 
 
 def vectors():
+    # A text of so many bytes takes three more for its head: the first is small enough to stay.
+    large = {"title": "All there is to say", "sha256": sha256(b"said").digest()}
     unusual = [
         event.encode(START, RUN, 0, "run.start", {}),
         event.encode(
@@ -22,6 +24,8 @@ def vectors():
                     "none": None,
                     "nan": float("nan"),
                     "list": [1, True, "€", b"\xab"],
+                    "exact": [2**53 - 1, 1 - 2**53],
+                    "beyond": [2**53, -(2**53), 2**64 - 1, -(2**64)],
                 }
             },
         ),
@@ -29,8 +33,14 @@ def vectors():
         event.encode(START, RUN, 3, "guideline", {}),
         event.encode(START, RUN, 4, "erasure", {}),
         event.encode(START, RUN, 5, "x.example.note", {}),
+        event.encode(START, RUN, 6, "incident", {"document": "a" * (card.MAX_INLINE - 3)}),
+        event.encode(START, RUN, 7, "incident", large | {"document": "a" * (card.MAX_INLINE - 2)}),
+        event.encode(START, RUN, 8, "incident", {"title": 2**53, "sha256": b"short"}),
     ]
-    text = card.to_bytes(card.card(SAMPLE, ORIGIN, root_of(SAMPLE))).decode()
+    whole = card.card(SAMPLE, ORIGIN, root_of(SAMPLE))
+    twice = whole | {"claims": [claim for claim in whole["claims"] for _ in range(2)]}
+    backwards = whole | {"claims": whole["claims"][::-1]}
+    text = card.to_bytes(whole).decode()
     return {
         "about": "Model cards; see ../card.md. `card` is the card's text as of a head over exactly "
         "`entries`, of the log `origin`.",
@@ -39,6 +49,7 @@ def vectors():
             card_vector("a whole run", SAMPLE),
             card_vector("unusual values", unusual),
             card_vector("updates and checkpoints", trained()),
+            card_vector("updates and checkpoints that lack something", irregular()),
         ],
         "refused": [
             {"what": "a space", "card": text.replace(":", ": ", 1)},
@@ -58,31 +69,33 @@ def vectors():
                 "card": text.replace('"asserted"', '"promised"', 1),
             },
             {"what": "no card", "card": "{}"},
+            {"what": "every claim twice", "card": card.to_bytes(twice).decode()},
+            {"what": "claims out of order", "card": card.to_bytes(backwards).decode()},
         ],
     }
 
 
-def trained():
-    """A run whose third update does not start where the second ended."""
+def irregular():
+    """Updates that do not continue each other, or lack something, and checkpoints that do."""
     first, second, third, fourth = (sha256(bytes([n])).digest() for n in range(4))
     learned_from = {"first": 1, "end": 9, "annotations": 7}
     metrics = {"loss": 0.5, "steps": 10, "broken": float("inf")}
     events = [
         ("run.start", {"model": "tiny-chat"}),
-        ("policy.update", update(first, second, delta_l2=0.25, learned_from=learned_from)),
-        ("policy.update", update(second, third, delta_l2=1.5, learned_from={"first": 1})),
-        ("policy.update", update(second, fourth, delta_l2=float("nan"))),
+        ("policy.update", moved(first, second, delta_l2=0.25, learned_from=learned_from)),
+        ("policy.update", moved(second, third, delta_l2=1.5, learned_from={"first": 1})),
+        ("policy.update", moved(second, fourth, delta_l2=float("nan"))),
         ("policy.update", {"root_before": fourth, "delta_l2": 9.0}),
+        ("policy.update", moved(first, second, delta_l2=1)),
         ("checkpoint", {"name": "final", "root": fourth, "metrics": metrics}),
-        ("checkpoint", {"root": first}),
+        ("checkpoint", {"root": first, "metrics": [0.5]}),
         ("checkpoint", {"name": "without a root"}),
+        ("annotation", {"kind": "rating", "prompt": bytes(32), "reward": 5.0, "annotator": "me"}),
     ]
-    return [
-        event.encode(START + seq, RUN, seq, kind, data) for seq, (kind, data) in enumerate(events)
-    ]
+    return run_of(events)
 
 
-def update(before, after, **more):
+def moved(before, after, **more):
     return {"root_before": before, "root_after": after} | more
 
 

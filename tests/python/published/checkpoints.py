@@ -102,6 +102,7 @@ def wrong_heads():
         ("a size of 2^53", f"{ORIGIN}\n{2**53}\n{root}\n"),
         ("a root of 31 bytes", f"{ORIGIN}\n7\n{note.base64(bytes(31))}\n"),
         ("a root without padding", f"{ORIGIN}\n7\n{root.rstrip('=')}\n"),
+        ("a size of 0 with another root than that of nothing", f"{ORIGIN}\n0\n{root}\n"),
         ("no origin", f"\n7\n{root}\n"),
         ("no root", f"{ORIGIN}\n7\n"),
     ):

@@ -3,14 +3,30 @@
 import uuid
 
 from formats import cbor, event, tree
-from published.samples import RUN, SAMPLE, START, spell, with_card
+from published.samples import (
+    RUN,
+    SAMPLE,
+    START,
+    preference,
+    rating,
+    saved,
+    spell,
+    trained,
+    update,
+    with_card,
+)
 
 
 def vectors():
     unknown = event.encode(START, RUN, 9, "x.example.note", {"text": "of a later version"})
     empty = event.encode(0, RUN, 0, "run.start", {})
     late = event.encode(2**64 - 1, RUN, 2**64 - 1, "metric", {"loss": float("nan")})
-    entries = [*SAMPLE, with_card(SAMPLE)[0][-1], unknown, empty, late]
+    exact = {"largest": 2**53 - 1, "smallest": 1 - 2**53, "text": [2**53, -(2**53), 2**64 - 1]}
+    numbers = event.encode(START, RUN, 10, "metric", exact)
+    smallest = event.encode(0, RUN, 0, "", {})
+    assert len(smallest) == event.MIN_ENCODED
+    entries = [*SAMPLE, with_card(SAMPLE)[0][-1], unknown, empty, late, numbers, smallest]
+    entries += trained()
     good = event.decode(SAMPLE[0])
     refused = [
         ("a seventh field", good | {"note": 1}),
@@ -29,16 +45,22 @@ def vectors():
         ("a type that is bytes", good | {"type": b"run.start"}),
         ("data that is an array", good | {"data": []}),
         ("data with an integer as a key", good | {"data": {1: 2}}),
+        ("an integer as a key further in", good | {"data": {"deep": [{"map": {1: 2}}]}}),
         ("no map", [1, 2, 3]),
     ]
     largest = event.MAX_ENCODED - len(event.encode(START, RUN, 1, "metric", {"pad": b""})) - 2
     return {
         "about": "Events; see ../event.md. `data` spells the data as README.md says; `view` is the "
-        "JSON view at this index without a proof; `leaf` the leaf hash.",
+        "JSON view at this index without a proof; `leaf` the leaf hash. What is `malformed` is an event "
+        "whose data lacks what its type must hold.",
         "valid": [
             event_vector(index, entry, event.decode(entry)) for index, entry in enumerate(entries)
         ],
         "refused": [{"what": what, "hex": cbor.encode(value).hex()} for what, value in refused],
+        "malformed": [
+            {"what": what, "hex": event.encode(START, RUN, 1, kind, data).hex()}
+            for what, kind, data in malformed()
+        ],
         "largest": {
             "what": "`data` is {pad: so many zero bytes}; one byte more is refused",
             "time": START,
@@ -50,6 +72,38 @@ def vectors():
             "leaf": tree.leaf(event.encode(START, RUN, 1, "metric", {"pad": bytes(largest)})).hex(),
         },
     }
+
+
+def malformed():
+    rated, preferred = rating(1, 0xA0, 4.0), preference(1, 0xA0)
+    learned, kept = update(1, "first", "second", (0, 1, 1)), saved("final", "second")
+
+    def without(data, key):
+        return {name: value for name, value in data.items() if name != key}
+
+    yield "a reward in the clear", "annotation", rated | {"reward": 4.0}
+    yield "a rating without a reward", "annotation", without(rated, "reward")
+    yield "a rating without a prompt", "annotation", without(rated, "prompt")
+    yield "a prompt that is null", "annotation", preferred | {"prompt": None}
+    yield "a preference of 31 bytes", "annotation", preferred | {"preference": bytes(31)}
+    yield "a preference between one", "annotation", without(preferred, "response_b")
+    yield "a rating with a text of a preference", "annotation", rated | {"response_a": "Hello!"}
+    yield "an annotator by name", "annotation", rated | {"annotator": "alice"}
+    yield "an annotator of 17 bytes", "annotation", rated | {"annotator": bytes(17)}
+    yield "an annotation of no kind", "annotation", without(rated, "kind")
+    yield "an annotation of a new kind", "annotation", rated | {"kind": "ranking"}
+    yield "an update without the root before", "policy.update", without(learned, "root_before")
+    yield "an update without the root after", "policy.update", without(learned, "root_after")
+    yield "an update without a norm", "policy.update", without(learned, "delta_linf")
+    yield "a norm that is an integer", "policy.update", learned | {"delta_l2": 1}
+    yield "a negative norm", "policy.update", learned | {"delta_l2": -0.5}
+    yield "a norm that is no number", "policy.update", learned | {"delta_l2": float("nan")}
+    yield "an infinite norm", "policy.update", learned | {"delta_linf": float("inf")}
+    yield "a checkpoint without a name", "checkpoint", without(kept, "name")
+    yield "a checkpoint without a root", "checkpoint", without(kept, "root")
+    yield "a card without a digest", "card", {"size": 1}
+    yield "a guideline without a digest", "guideline", {"title": "Be kind"}
+    yield "a guideline's digest in hex", "guideline", {"sha256": "00" * 32}
 
 
 def event_vector(index, entry, decoded):

@@ -61,11 +61,68 @@ def guideline():
     return {"title": "Instructions, first edition", "sha256": sha256(text).digest()}
 
 
-def sample(*rewards):
-    """A log of one run: start, guideline, ratings, a preference, evaluation, incident, end."""
+def update(step, before, after, learned_from, **more):
+    """A policy.update as the program logs it; `learned_from` is first, end and how many."""
+    return {
+        "root_before": weights(before),
+        "root_after": weights(after),
+        "table": weights(f"table of {after}"),
+        "delta_l2": 0.25 * step,
+        "delta_linf": 0.125,
+        "changed": 48,
+        "elements": 64,
+        "learned_from": dict(zip(("first", "end", "annotations"), learned_from, strict=True)),
+        "metrics": {"loss": 0.5 / step},
+        "step": step,
+    } | more
+
+
+def saved(name, root):
+    """A checkpoint as the program logs it."""
+    return {
+        "name": name,
+        "root": weights(root),
+        "table": weights(f"table of {root}"),
+        "tensors": 3,
+        "bytes": 256,
+        "metrics": {"accuracy": 0.75},
+    }
+
+
+def weights(what):
+    """Stands for the root of some weights; real ones are in weights.json."""
+    return sha256(what.encode()).digest()
+
+
+def trained(first=(1, 3, 2), second=(1, 5, 3)):
+    """A run that learns twice: from the first two judgements, then from all three."""
+    events = [
+        ("run.start", {"model": "tiny-chat"}),
+        ("annotation", rating(1, 0xA0, 4.0)),
+        ("annotation", rating(2, 0xA1, 2.5)),
+        ("policy.update", update(1, "first", "second", first)),
+        ("annotation", rating(4, 0xA0, 1.0)),
+        ("policy.update", update(2, "second", "third", second)),
+        ("checkpoint", saved("final", "third")),
+        ("run.end", {"outcome": "completed"}),
+    ]
+    return run_of(events)
+
+
+def run_of(events):
+    """The entries of one run, numbered and timed."""
+    return [
+        event.encode(moment(seq, kind), RUN, seq, kind, data)
+        for seq, (kind, data) in enumerate(events)
+    ]
+
+
+def sample(*rewards, **changed):
+    """A log of one run: start, guideline, ratings, a preference, evaluation, incident, end.
+    What is `changed` is so in the guideline."""
     events = [
         ("run.start", {"model": "tiny-chat", "program": {"name": "vectors"}}),
-        ("guideline", guideline()),
+        ("guideline", guideline() | changed),
     ]
     events += [
         ("annotation", rating(2 + n, 0xA0 + n % 2, reward)) for n, reward in enumerate(rewards)
@@ -77,10 +134,7 @@ def sample(*rewards):
         ("incident", {"document": {"what": "a worker crashed", "severity": "low"}}),
         ("run.end", {"outcome": "completed"}),
     ]
-    return [
-        event.encode(moment(seq, kind), RUN, seq, kind, data)
-        for seq, (kind, data) in enumerate(events)
-    ]
+    return run_of(events)
 
 
 def moment(seq, kind):
