@@ -11,15 +11,20 @@ const folder = new URL("../../transparency/vectors/", import.meta.url);
 const read = async (name) => JSON.parse(await readFile(new URL(name, folder), "utf8"));
 const bytesOf = (text) => new TextEncoder().encode(text);
 
-/** What the vectors say of a report: `checks` as name and result, `claims` as id and status. */
+/** What the vectors say of a report: `checks` as name and result, `claims`, `eu` and `nist` by id. */
 function assertExcerpt(report, expected) {
   const given = {
     ...report,
     checks: Object.fromEntries(report.checks.map((check) => [check.name, check.result])),
-    claims: Object.fromEntries((report.card?.claims ?? []).map((claim) => [claim.id, claim.status])),
+    claims: ofClaims(report, "status"),
+    eu: ofClaims(report, "eu"),
+    nist: ofClaims(report, "nist"),
   };
   for (const [key, value] of Object.entries(expected)) assert.deepEqual(given[key], value, key);
 }
+
+const ofClaims = (report, key) =>
+  Object.fromEntries((report.card?.claims ?? []).map((claim) => [claim.id, claim[key]]));
 
 const evidence = await read("evidence.json");
 

@@ -37,5 +37,10 @@ def test_every_type_claim_and_check_is_named(read_vectors):
         for report in case["reports"].values():
             for check in report["checks"]:
                 assert f"`{check}`" in TEXTS["report.md"], check
-            for claim in report.get("claims", {}):
+            for claim in known(report.get("claims", {})):
                 assert f"`{re.sub('[0-9]+$', 'n', claim)}`" in TEXTS["card.md"], claim
+
+
+def known(claims):
+    """All but the producer's own."""
+    return (claim for claim in claims if not claim.startswith("x.example."))

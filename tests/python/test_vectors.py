@@ -1,8 +1,10 @@
 """The published vectors are what the second implementation makes, and it refuses what they refuse."""
 
+from base64 import b64decode
+
 from pymerkle import InmemoryTree
 
-from formats import cbor, event, note, tree
+from formats import cbor, event, evidence, note, tree
 from vectors import FOLDER, files
 
 
@@ -20,6 +22,8 @@ def test_what_the_vectors_refuse_is_refused_here_too(read_vectors):
         assert refuses(cbor.decode, bytes.fromhex(case["hex"])), case["what"]
     for case in read_vectors("events.json")["refused"]:
         assert refuses(event.decode, bytes.fromhex(case["hex"])), case["what"]
+    for case in read_vectors("evidence.json")["unreadable"]:
+        assert refuses(evidence.parse, b64decode(case["base64"])), case["what"]
 
 
 def refuses(decode, data):
@@ -30,10 +34,19 @@ def refuses(decode, data):
     return False
 
 
-def test_every_event_and_card_of_the_vectors_reads_back(read_vectors):
+def test_every_event_and_file_of_the_vectors_reads_back(read_vectors):
     for case in read_vectors("events.json")["valid"]:
         entry = bytes.fromhex(case["hex"])
         assert cbor.encode(event.decode(entry)) == entry
+        assert event.is_well_formed(event.decode(entry)), case
+    for case in read_vectors("evidence.json")["cases"]:
+        file = (FOLDER / case["file"]).read_bytes()
+        assert evidence.to_bytes(evidence.parse(file)) == file
+
+
+def test_events_that_lack_what_their_type_must_hold_are_told(read_vectors):
+    for case in read_vectors("events.json")["malformed"]:
+        assert not event.is_well_formed(event.decode(bytes.fromhex(case["hex"]))), case["what"]
 
 
 def plain_trees(vectors):

@@ -24,7 +24,7 @@ use trail::tile::{
 };
 use trail::tlog_policy::TlogPolicy;
 use trail::verify::verify;
-use trail::{Event, RunId, cbor, view};
+use trail::{Event, RunId, cbor, schema, view};
 
 fn folder() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../transparency/vectors"].iter().collect()
@@ -131,12 +131,17 @@ fn events() {
         assert_eq!(leaf_hash(&entry), hash(case, "leaf"));
         let decoded = Event::decode(&entry).unwrap();
         assert_eq!(decoded.encode().unwrap(), entry);
+        assert_eq!(schema::check(&decoded), Ok(()));
         assert_eq!(view::entry(index, &decoded, None), case["view"]);
     }
     for case in list(&vectors, "refused") {
         let entry = bytes(case, "hex");
         assert!(cbor::decode(&entry).is_ok(), "{case}");
         assert!(Event::decode(&entry).is_err(), "{case}");
+    }
+    for case in list(&vectors, "malformed") {
+        let event = Event::decode(&bytes(case, "hex")).unwrap();
+        assert!(schema::check(&event).is_err(), "{case}");
     }
     let largest = &vectors["largest"];
     let padded = |n: u64| Event {
@@ -449,7 +454,8 @@ fn evidence() {
     }
 }
 
-/// The report has what the vectors expect of it: `checks` as name and result, `claims` as id and status.
+/// The report has what the vectors expect of it: `checks` as name and result, `claims` as id and status,
+/// `eu` and `nist` as id and who asks for it.
 fn assert_excerpt(report: &Json, expected: &Json, what: &str) {
     let pairs = |list: &Json, key: &str, value: &str| -> Json {
         let items = list.as_array().into_iter().flatten();
@@ -459,6 +465,7 @@ fn assert_excerpt(report: &Json, expected: &Json, what: &str) {
         let given = match key.as_str() {
             "checks" => pairs(&report["checks"], "name", "result"),
             "claims" => pairs(&report["card"]["claims"], "id", "status"),
+            "eu" | "nist" => pairs(&report["card"]["claims"], "id", key),
             _ => report[key].clone(),
         };
         assert_eq!(given, *value, "{what}: {key}");

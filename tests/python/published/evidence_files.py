@@ -4,7 +4,7 @@ import json
 import uuid
 from base64 import b64encode
 
-from formats import card, cbor, event, evidence, note, tree
+from formats import card, cbor, commitment, event, evidence, note, tree
 from published.samples import (
     LATER_RUN,
     LOG,
@@ -25,6 +25,8 @@ from published.samples import (
     rating,
     root_of,
     sample,
+    trained,
+    weights,
     with_card,
 )
 
@@ -92,6 +94,7 @@ POLICIES = {
     "chosen": chosen(LOG),
     "all_entries": chosen(LOG, requirements={"v": 1, "complete": True}),
     "same_name": chosen(OTHER),
+    "either": chosen(LOG, policy=f"log {LOG.vkey}\nlog {OTHER.vkey}\nquorum none\n"),
     "stranger": chosen(STRANGER),
     "witnessed": chosen(LOG, policy=f"log {LOG.vkey}\nwitness W {WITNESS.vkey}\nquorum W\n"),
 }
@@ -120,9 +123,14 @@ def reports(checks, incomplete=False):
             by_key | {"policy.complete": complete},
         ),
         "same_name": report("failed", False, checks | {"policy.signer": "fail"}),
+        "either": report("signed", True, by_key),
         "stranger": report("self-consistent", False, checks),
         "witnessed": report("failed", False, by_key | {"policy.witnesses": "fail"}),
     }
+
+
+# Nothing follows from entries that are not shown to be in the log.
+UNPROVEN = {"card.logged": "absent", "card.claims": "absent", "openings": "fail"}
 
 
 def broken(checks, **failing):
@@ -147,7 +155,7 @@ def vectors():
     return {
         "about": "Evidence files; see ../evidence.md and ../report.md. `reports` names a policy, or "
         "`none`, and gives an excerpt of the report: `checks` are name and result, `claims` id and "
-        "status, all else as in the report.",
+        "status, `eu` and `nist` id and who asks for it, all else as in the report.",
         "policies": POLICIES,
         "cases": cases,
         "unreadable": unreadable(good),
@@ -157,6 +165,7 @@ def vectors():
 def good_cases(case):
     entries, made = with_card(SAMPLE)
     size, full = len(SAMPLE), whole(entries, made, len(SAMPLE))
+    signer = f"{ORIGIN}+{LOG.vkey.key_id.hex()}"
 
     expected = reports(PASSING)
     statuses = {
@@ -184,7 +193,7 @@ def good_cases(case):
             for kind in ("recomputed", "committed", "asserted")
         },
         "heads": [
-            {"size": n, "root": root_of(entries[:n]).hex(), "signed_by": [ORIGIN]}
+            {"size": n, "root": root_of(entries[:n]).hex(), "signed_by": [signer]}
             for n in (size, len(entries))
         ],
         "runs": [
@@ -210,6 +219,7 @@ def good_cases(case):
                 "run.start": 1,
             },
         },
+        "weights": [],
     }
     case("whole", "a card, two heads, all entries, an opening", full, expected)
 
@@ -274,6 +284,32 @@ def good_cases(case):
     ]
     case("two-runs", "a second run, not ended", bare | logged(again), reports(without))
 
+    back = [*SAMPLE, event.encode(START + 7_000_000 - MINUTE, RUN, 8, "x.example.note", {})]
+    case(
+        "clock-back",
+        "an event a minute before the latest time",
+        bare | logged(back),
+        reports(without | {"events.time": "absent"}),
+    )
+    back = [*SAMPLE, event.encode(START + 7_000_001 - MINUTE, RUN, 8, "x.example.note", {})]
+    case(
+        "clock-back-less",
+        "an event a microsecond less before the latest time",
+        bare | logged(back),
+        reports(without),
+    )
+
+    both = full | {
+        "keys": [str(LOG.vkey), str(OTHER.vkey)],
+        "heads": [h | {"note": h["note"] + OTHER.line(signed_text(h))} for h in full["heads"]],
+    }
+    expected = reports(PASSING)
+    expected["same_name"] = expected["chosen"]
+    case("two-keys", "two keys of the log, which both signed every head", both, expected)
+
+    own_claims(case)
+    learning(case)
+
     forged, its_card = with_card(sample(1.0, *REWARDS[1:]))
     fresh = whole(forged, its_card, size, key=OTHER, openings=[])
     unopened = {name: result for name, result in PASSING.items() if name != "openings"}
@@ -286,6 +322,233 @@ def good_cases(case):
             "chosen": report("failed", False, unopened | UNCHOSEN | {"policy.signer": "fail"}),
         },
     )
+
+
+def signed_text(given):
+    return note.split(given["note"])[0]
+
+
+def own_claims(case):
+    """A card may say more than the log gives, and never who asks for what."""
+    made = json.loads(with_card(SAMPLE)[1])
+    model = next(claim for claim in made["claims"] if claim["id"] == "model.name")
+    asked = {"eu": model["eu"], "nist": model["nist"]}
+    model["eu"], model["nist"] = ["Art. 999"], []
+    more = {"eu": ["Art. 999"], "nist": ["MAP 99"], "evidence": []}
+    made["claims"] += [
+        {"id": "x.example.licence", "kind": "asserted", "value": "none"} | more,
+        {"id": "x.example.sum", "kind": "recomputed", "value": 7} | more,
+    ]
+    made = card.to_bytes(made)
+    entries = [*SAMPLE, card_event(len(SAMPLE), made)]
+    expected = reports(PASSING | {"card.claims": "absent"})
+    claims = {claim["id"]: claim for claim in json.loads(made)["claims"]}
+    by_law = {key: {id: claim[key] for id, claim in claims.items()} for key in ("eu", "nist")}
+    for key, provisions in by_law.items():
+        by_law[key] = provisions | {
+            "model.name": asked[key],
+            "x.example.licence": [],
+            "x.example.sum": [],
+        }
+    expected["chosen"] |= by_law | {
+        "claims": {
+            id: "stated" if claim["kind"] == "asserted" else "established"
+            for id, claim in claims.items()
+        }
+        | {"x.example.sum": "not_established"}
+    }
+    case(
+        "own-claims",
+        "a card with claims of the producer's own, and provisions that ask for nothing",
+        whole(entries, made, len(SAMPLE)),
+        expected,
+    )
+
+
+# What is expected of a run that learns, where `updates` is among the checks.
+LEARNING = {name: result for name, result in PASSING.items() if name != "openings"}
+LEARNING |= {"updates": "pass"}
+
+
+def learned(entries):
+    entries, made = with_card(entries)
+    return whole(entries, made, len(entries) - 1, openings=[])
+
+
+def learning(case):
+    """A run whose updates and checkpoint are listed."""
+    second, third = weights("second").hex(), weights("third").hex()
+    expected = reports(LEARNING)
+    expected["chosen"]["weights"] = [
+        {
+            "entry": 3,
+            "name": None,
+            "step": 1,
+            "root": second,
+            "root_before": weights("first").hex(),
+            "delta_l2": 0.25,
+            "learned_from": {"first": 1, "end": 3, "annotations": 2},
+            "metrics": {"loss": 0.5},
+        },
+        {
+            "entry": 5,
+            "name": None,
+            "step": 2,
+            "root": third,
+            "root_before": second,
+            "delta_l2": 0.5,
+            "learned_from": {"first": 1, "end": 5, "annotations": 3},
+            "metrics": {"loss": 0.25},
+        },
+        {
+            "entry": 6,
+            "name": "final",
+            "step": None,
+            "root": third,
+            "root_before": None,
+            "delta_l2": None,
+            "learned_from": None,
+            "metrics": {"accuracy": 0.75},
+        },
+    ]
+    case("updates", "updates of the weights, and a checkpoint", learned(trained()), expected)
+
+    entries, _ = with_card(trained())
+    partial = LEARNING | {
+        "entries.inclusion": "pass",
+        "entries.complete": "absent",
+        "events.sequence": "absent",
+        "updates": "absent",
+        "card.claims": "absent",
+    }
+    case(
+        "some-updates",
+        "the updates, and not all that they learned from",
+        learned(trained()) | {"entries": proven(entries, [0, 3, 5, 7, 8])},
+        reports(partial, incomplete=True),
+    )
+
+
+def wrong_learning(case):
+    for name, what, entries in (
+        ("wrong-learned-from", "an update that learned from a rating too many", (1, 3, 3)),
+        ("learned-from-later", "an update that learned from a later rating", (1, 5, 3)),
+        ("learned-from-itself", "an update that names its own entry", (1, 4, 2)),
+        ("learned-backwards", "an update that names its entries backwards", (3, 1, 0)),
+    ):
+        case(name, what, learned(trained(entries)), broken(LEARNING, updates="fail"))
+    clear = [*trained()]
+    clear[4] = event.encode(START, RUN, 4, "annotation", rating(4, 0xA0, 1.0) | {"reward": 1.0})
+    case(
+        "clear-reward",
+        "a rating whose reward is in the clear",
+        learned(clear),
+        broken(LEARNING, events__form="fail"),
+    )
+    rootless = [*trained()]
+    rootless[6] = event.encode(START + MINUTE, RUN, 6, "checkpoint", {"name": "final"})
+    case(
+        "no-root",
+        "a checkpoint without a root",
+        learned(rootless),
+        broken(LEARNING, events__form="fail"),
+    )
+
+
+def wrong_keys(case, full):
+    """Every key that the file names must be of the log and have signed every head."""
+    without = broken(PASSING, heads__signature="fail", **by_check(UNPROVEN))
+    without["either"] = without["chosen"]
+    named = [str(LOG.vkey)]
+    for name, what, keys in (
+        ("second-key", "a second key of the log, which signed no head", [str(OTHER.vkey)]),
+        ("foreign-key", "a key of another log", [str(STRANGER.vkey)]),
+        ("witness-key", "a witness's key", [str(WITNESS.vkey)]),
+        ("no-key", "a key that is none", ["rlhf-audit.example/vectors+00000000+AAAA"]),
+    ):
+        case(name, what, full | {"keys": named + keys}, without)
+    older, newest = full["heads"]
+    once = [older, newest | {"note": newest["note"] + OTHER.line(signed_text(newest))}]
+    case(
+        "second-key-once",
+        "a second key of the log, which signed the newest head alone",
+        full | {"keys": [*named, str(OTHER.vkey)], "heads": once},
+        without,
+    )
+
+
+def wrong_openings(case, full):
+    guided = sample(*REWARDS, sha256=commitment.commit(RUN, 1, "sha256", blind(1, "sha256"), "a"))
+    whole_number = cbor.encode(4)
+    rated = rating(2, 0xA0, 4.0)
+    rated["reward"] = commitment.commit(RUN, 2, "reward", blind(2, "reward"), 4)
+    integral = [*SAMPLE]
+    integral[2] = event.encode(START, RUN, 2, "annotation", rated)
+    entries, made = with_card(guided)
+    first = full["openings"][0]
+    for name, what, content in (
+        ("wrong-opening", "an opening with another rating", [opening(2, "reward", 5.0)]),
+        ("opened-twice", "an opening that is there twice", [first, first]),
+        ("opened-elsewhere", "an opening of an entry that is not there", [first | {"index": 99}]),
+        ("short-blinding", "an opening with 31 random bytes", [first | {"r": first["r"][:31]}]),
+        ("opened-annotator", "an opening of a pseudonym", [first | {"field": "annotator"}]),
+    ):
+        case(name, what, full | {"openings": content}, broken(PASSING, openings="fail"))
+    case(
+        "opened-guideline",
+        "an opening that matches a guideline's digest, which is no private field",
+        whole(entries, made, len(guided), openings=[opening(1, "sha256", "a")]),
+        broken(PASSING, openings="fail"),
+    )
+    entries, made = with_card(integral)
+    case(
+        "opened-integer",
+        "an opening that matches, of a rating that is an integer",
+        whole(entries, made, len(integral), openings=[first | {"content": whole_number}]),
+        broken(PASSING, openings="fail"),
+    )
+
+
+def by_check(results):
+    return {name.replace(".", "__"): result for name, result in results.items()}
+
+
+def wrong_cards(case):
+    """Cards that are logged and signed, and yet say what they must not."""
+    size = len(SAMPLE)
+
+    def carded(name, what, made, expected):
+        case(name, what, whole([*SAMPLE, card_event(size, made)], made, size), expected)
+
+    def changed(id, **changes):
+        made = json.loads(with_card(SAMPLE)[1])
+        next(claim for claim in made["claims"] if claim["id"] == id).update(changes)
+        return card.to_bytes(made)
+
+    carded(
+        "wrong-claim",
+        "a card, logged and signed, that counts one rating too many",
+        changed("annotations.ratings", value=3),
+        broken(PASSING, card__claims="fail"),
+    )
+    carded(
+        "wrong-kind",
+        "a card that says it asserts what it should have counted",
+        changed("annotations.ratings", value=3, kind="asserted"),
+        broken(PASSING, card__claims="fail"),
+    )
+    carded(
+        "wrong-pointer",
+        "a claim with another claim's evidence",
+        changed("model.name", evidence=[{"entry": 1}]),
+        broken(PASSING, card__claims="fail"),
+    )
+    made = json.loads(with_card(SAMPLE)[1])
+    made["claims"].insert(0, made["claims"][0])
+    formless = {k: v for k, v in PASSING.items() if not k.startswith("card.")}
+    expected = broken(formless, card__form="fail")
+    expected["chosen"]["card"] = None
+    carded("claim-twice", "a card with a claim twice", card.to_bytes(made), expected)
 
 
 def bad_cases(case):
@@ -303,9 +566,8 @@ def bad_cases(case):
             PASSING,
             entries__complete="fail",
             card__head="fail",
-            card__claims="absent",
-            openings="fail",
             events__sequence="absent",
+            **by_check(UNPROVEN),
         ),
     )
     case(
@@ -315,10 +577,9 @@ def bad_cases(case):
         broken(
             PASSING,
             entries__complete="fail",
-            card__logged="fail",
             card__head="fail",
-            card__claims="fail",
             events__sequence="absent",
+            **by_check(UNPROVEN),
         ),
     )
     wrong = [
@@ -338,7 +599,7 @@ def bad_cases(case):
         "wrong-signature",
         "a signature over another root",
         full | {"heads": [full["heads"][0], full["heads"][1] | {"note": unsigned}]},
-        broken(PASSING, heads__signature="fail", policy__signer="fail"),
+        broken(PASSING, heads__signature="fail", policy__signer="fail", **by_check(UNPROVEN)),
     )
     split = whole(entries, made, size)
     split["heads"][0] = {"note": head([*SAMPLE[:-1], SAMPLE[0]]), "proof": []}
@@ -352,7 +613,7 @@ def bad_cases(case):
             entries__complete="fail",
             events__sequence="absent",
             card__head="fail",
-            card__claims="absent",
+            **by_check(UNPROVEN),
         ),
     )
     gap = [
@@ -377,15 +638,10 @@ def bad_cases(case):
         broken(PASSING, events__sequence="fail"),
     )
 
-    louder = json.loads(made)
-    next(claim for claim in louder["claims"] if claim["id"] == "annotations.ratings")["value"] = 3
-    louder = card.to_bytes(louder)
-    case(
-        "wrong-claim",
-        "a card, logged and signed, that counts one rating too many",
-        whole([*SAMPLE, card_event(size, louder)], louder, size),
-        broken(PASSING, card__claims="fail"),
-    )
+    wrong_cards(case)
+    wrong_openings(case, full)
+    wrong_learning(case)
+    wrong_keys(case, full)
     case(
         "unlogged-card",
         "a card whose digest is not in the log",
@@ -393,15 +649,9 @@ def bad_cases(case):
         broken(PASSING, card__logged="fail", card__claims="fail"),
     )
     case(
-        "wrong-opening",
-        "an opening with another rating",
-        full | {"openings": [opening(2, "reward", 5.0)]},
-        broken(PASSING, openings="fail"),
-    )
-    case(
         "not-an-event",
         "an entry that is no event",
-        whole([*entries, b"\x80"], made, size),
+        whole([*entries, bytes(event.MIN_ENCODED)], made, size),
         broken(PASSING, events__form="fail"),
     )
     swapped = proven(entries, [0, 1, 5])
@@ -417,7 +667,7 @@ def bad_cases(case):
         "wrong-inclusion",
         "an entry with another entry's inclusion proof",
         full | {"entries": swapped, "openings": []},
-        broken(exchanged, entries__inclusion="fail", card__logged="fail"),
+        broken(exchanged, entries__inclusion="fail", card__logged="absent"),
     )
 
 
@@ -430,12 +680,14 @@ def unreadable(good):
     )
     small = {
         "v": 1,
-        "keys": [],
+        "keys": [str(LOG.vkey)],
         "heads": [],
         "anchors": [],
         "entries": {"all": []},
         "openings": [],
     }
+    unsigned = {"note": "", "proof": []}
+    shortest = bytes(event.MIN_ENCODED)
     magic = evidence.MAGIC
     return [
         {"what": what, "error": error, "base64": b64encode(data).decode()}
@@ -456,6 +708,29 @@ def unreadable(good):
                 "neither all nor some",
                 "damaged",
                 magic + cbor.encode(small | {"entries": {"few": []}}),
+            ),
+            ("no key", "damaged", magic + cbor.encode(small | {"keys": []})),
+            ("17 keys", "damaged", magic + cbor.encode(small | {"keys": small["keys"] * 17})),
+            ("1,001 heads", "damaged", magic + cbor.encode(small | {"heads": [unsigned] * 1_001})),
+            (
+                "an entry of 47 bytes",
+                "damaged",
+                magic + cbor.encode(small | {"entries": {"all": [shortest[1:]]}}),
+            ),
+            (
+                "one of some entries of 47 bytes",
+                "damaged",
+                magic + cbor.encode(small | {"entries": {"some": [[0, shortest[1:], []]]}}),
+            ),
+            (
+                "a hash of 31 bytes in a consistency proof",
+                "damaged",
+                magic + cbor.encode(small | {"heads": [unsigned | {"proof": [bytes(31)]}]}),
+            ),
+            (
+                "a hash of 33 bytes in an inclusion proof",
+                "damaged",
+                magic + cbor.encode(small | {"entries": {"some": [[0, shortest, [bytes(33)]]]}}),
             ),
             ("keys in another order", "not-deterministic", magic + unordered),
             (
