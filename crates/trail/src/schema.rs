@@ -58,7 +58,13 @@ fn update(event: &Event) -> Result<(), &'static str> {
             return Err("the update has no finite norm of what changed");
         }
     }
-    Ok(())
+    let from = event.get("learned_from");
+    let says = |key| from.and_then(|from| cbor::get(from, key)).and_then(cbor::as_u64).is_some();
+    if ["first", "end", "annotations"].into_iter().all(says) {
+        Ok(())
+    } else {
+        Err("the update does not say what it learned from")
+    }
 }
 
 fn hash(event: &Event, field: &str, otherwise: &'static str) -> Result<(), &'static str> {
@@ -105,6 +111,10 @@ mod tests {
                 ("root_after", committed()),
                 ("delta_l2", Value::Float(norm)),
                 ("delta_linf", Value::Float(0.5)),
+                (
+                    "learned_from",
+                    cbor::map(["first", "end", "annotations"].map(|key| (key, 0.into()))),
+                ),
             ];
             check(&event(EventType::PolicyUpdate, fields))
         };

@@ -89,8 +89,14 @@ def is_well_formed(event):
         case "policy.update":
             roots = (data.get("root_before"), data.get("root_after"))
             norms = (data.get("delta_l2"), data.get("delta_linf"))
-            return all(is_bytes(root, 32) for root in roots) and all(
-                is_finite(norm) and norm >= 0 for norm in norms
+            learned_from = data.get("learned_from")
+            return (
+                all(is_bytes(root, 32) for root in roots)
+                and all(is_finite(norm) and norm >= 0 for norm in norms)
+                and isinstance(learned_from, dict)
+                and all(
+                    is_unsigned(learned_from.get(key)) for key in ("first", "end", "annotations")
+                )
             )
         case "checkpoint":
             return isinstance(data.get("name"), str) and is_bytes(data.get("root"), 32)

@@ -94,6 +94,12 @@ def malformed():
     yield "an annotation of a new kind", "annotation", rated | {"kind": "ranking"}
     yield "an update without the root before", "policy.update", without(learned, "root_before")
     yield "an update without the root after", "policy.update", without(learned, "root_after")
+    yield (
+        "an update that learned from nothing named",
+        "policy.update",
+        without(learned, "learned_from"),
+    )
+    yield "a range without its end", "policy.update", learned | {"learned_from": {"first": 1}}
     yield "an update without a norm", "policy.update", without(learned, "delta_linf")
     yield "a norm that is an integer", "policy.update", learned | {"delta_l2": 1}
     yield "a negative norm", "policy.update", learned | {"delta_l2": -0.5}
