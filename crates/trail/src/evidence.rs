@@ -88,7 +88,7 @@ pub type HashBytes = serde_bytes::ByteArray<32>;
 pub enum EvidenceError {
     /// Something else altogether.
     #[error(
-        "this is not an evidence file: it does not begin with the bytes d9 d9 f7. Evidence is written by `rlhf-audit evidence`"
+        "this is not an evidence file, which would begin with the bytes d9 d9 f7. Ask the producer for the .evidence file"
     )]
     Foreign,
     /// It begins like one and breaks off, or is damaged.

@@ -168,7 +168,10 @@ impl Standing<'_> {
         let Some((kind, _)) = card::known(&self.claim.id) else { return self.unknown() };
         if kind != self.claim.kind {
             let (is, says) = (kind_name(kind), kind_name(self.claim.kind));
-            return (ClaimStatus::Failed, format!("it is a {is} claim and says it is {says}"));
+            return (
+                ClaimStatus::Failed,
+                format!("it says it is {says}, and claims of this id are {is}"),
+            );
         }
         let one = from_one_entry(&self.claim.id);
         match self.derived {
