@@ -142,7 +142,7 @@ test("files that are not as they should be", async (t) => {
 
   await drop(page, "truncated.evidence", good.subarray(0, good.length / 2));
   await verdict(page, UNREADABLE);
-  await page.getByText("This evidence file is cut short or damaged: it ends too early. Ask for it again").first().waitFor();
+  await page.getByText("This evidence file is cut short or damaged: it cannot be read to its end. Ask for it again").first().waitFor();
   await picture(page, "4-truncated");
 
   await drop(page, "letter.pdf", Buffer.from("%PDF-1.7\nno evidence\n"));
