@@ -9,4 +9,6 @@ mod policies;
 mod real_data;
 mod secrets;
 mod serving;
+mod soak;
 mod survival;
+mod weights;

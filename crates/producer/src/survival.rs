@@ -264,6 +264,16 @@ fn a_sound_disk_loses_nothing() {
 
 #[test]
 fn two_hundred_seeded_faults_lose_nothing() {
+    faults_lose_nothing(wanted_faults());
+}
+
+#[test]
+#[ignore = "soak"]
+fn soak_four_thousand_seeded_faults_lose_nothing() {
+    faults_lose_nothing(4_000);
+}
+
+fn faults_lose_nothing(wanted: usize) {
     let only = std::env::var("SURVIVAL_SEED").ok().map(|seed| seed.parse().unwrap());
     let seeds = only.map_or(0..u64::MAX, |seed| seed..seed + 1);
     let mut struck = 0;
@@ -275,7 +285,7 @@ fn two_hundred_seeded_faults_lose_nothing() {
                 std::panic::resume_unwind(panic);
             }
         }
-        if struck >= wanted_faults() {
+        if struck >= wanted {
             return;
         }
     }
