@@ -2,9 +2,11 @@
 // told its title and where the numbers are.
 
 import uPlot from "../vendor/uplot.js";
-import { make } from "./make.js";
+import { make, visible } from "./make.js";
+import { fileText } from "./values.js";
 
 const HEIGHT = 200;
+const LONGEST_LABEL = 300;
 // Two charts stand beside each other on paper (A4).
 const WIDTH_ON_PAPER = 320;
 
@@ -27,9 +29,10 @@ export function redrawCharts({ onPaper = false } = {}) {
  * @param {[x: number, y: number][]} points by rising x
  */
 export function chartView(title, across, points) {
-  const plot = make("div", { class: "plot", role: "img", "aria-label": `${title}, in ${points.length} points. The table “Updates and checkpoints” has the numbers.` });
+  const label = `${visible(title.slice(0, LONGEST_LABEL))}, in ${points.length} points. The table “Updates and checkpoints” has the numbers.`;
+  const plot = make("div", { class: "plot", role: "img", "aria-label": label });
   new Chart(plot, across, points);
-  return make("figure", { class: "chart" }, make("figcaption", null, title), plot);
+  return make("figure", { class: "chart" }, make("figcaption", null, fileText(title)), plot);
 }
 
 class Chart {

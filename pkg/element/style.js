@@ -222,8 +222,10 @@ progress { width: 100%; max-width: 48rem; height: 0.75rem; accent-color: var(--a
 .u-wrap { position: relative; }
 .u-over, .u-under, .u-axis { position: absolute; }
 .uplot canvas { display: block; position: relative; width: 100%; height: 100%; }
+.weights { table-layout: fixed; }
+.weights th:nth-child(1) { width: 12%; }
+.weights th:nth-child(2) { width: 14%; }
 .weights .hash { font-size: 0.75rem; }
-.weights th:last-child { width: 22%; }
 
 /* A log entry */
 dialog {

@@ -4,7 +4,7 @@
 import { chartView } from "./chart.js";
 import { details, make } from "./make.js";
 import { count, fileText, fillList, hash } from "./values.js";
-import { ABOUT_WEIGHTS, EVEN_SO } from "./words.js";
+import { ABOUT_WEIGHTS, NOT_TO_RELY_ON } from "./words.js";
 
 /** @import { Report, WeightsEvent } from "../index.js" */
 
@@ -27,7 +27,7 @@ export function weightsView(report, showEntry) {
     make("h2", { id: "weights-title" }, "How the model changed"),
     make("p", null, `${many(updates, "update")} and ${many(events.length - updates, "checkpoint")} are ${report.entries.complete ? "in the log" : "in this file, which does not hold the whole log"}.`),
     details("What do these numbers mean?", make("p", null, ABOUT_WEIGHTS)),
-    report.verdict === "failed" ? make("p", { class: "caution" }, EVEN_SO) : null,
+    report.verdict === "failed" ? make("p", { class: "caution" }, NOT_TO_RELY_ON) : null,
     shown.length > 0 ? make("div", { class: "charts" }, ...shown) : null,
     left > 0 ? make("p", { class: "quiet" }, `${count(left)} more numbers are in the table only.`) : null,
     eventTable(events, showEntry),
@@ -151,7 +151,7 @@ function measured(metrics) {
   const pairs = Object.entries(metrics);
   if (pairs.length === 0) return "";
   const list = make("ul", { class: "pairs" });
-  const more = fillList(list, pairs, ([name, value]) => make("li", null, make("bdi", null, `${name}:`), ` ${value}`));
+  const more = fillList(list, pairs, ([name, value]) => make("li", null, fileText(name), `: ${value}`));
   return more ? make("div", null, list, more) : list;
 }
 

@@ -40,6 +40,9 @@ export const STATUS_WORD = {
 /** @type {Record<"pass" | "fail" | "absent", string>} */
 export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
 
+/** Above the numbers the log has, when the verdict is failed. */
+export const NOT_TO_RELY_ON = "The verdict is “Failed”: do not rely on these numbers.";
+
 /** Above what is established, when the verdict is failed. */
 export const EVEN_SO = "These checks passed, but others failed: do not rely on this file.";
 
@@ -65,7 +68,7 @@ export const MODEL_OUTCOME = {
   },
   fail: {
     title: "This model is not in the log",
-    meaning: "Every weight root in the log is another. As long as this model is here, the verdict is “Failed”; remove it to see the verdict on the evidence alone.",
+    meaning: "As long as this model is here, the verdict is “Failed”; remove it to see the verdict on the evidence alone.",
   },
   absent: {
     title: "Whether this model is in the log is not known",

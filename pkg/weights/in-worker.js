@@ -19,7 +19,8 @@ export async function startWorker() {
   /** @type {Worker} */
   let worker;
   try {
-    worker = new Worker(trusted(script()), { type: "module" });
+    const { url, type } = script();
+    worker = new Worker(trusted(url), { type });
   } catch {
     return null;
   }
@@ -65,12 +66,17 @@ export async function digestIn(worker, job, progress, signal) {
   }
 }
 
-/** Where the worker's script is: beside this file, or in the one-file page as text. */
+/**
+ * The worker's script: beside this file, or in the one-file page as text, which is no module
+ * because a page opened from a disk may start no worker from one.
+ *
+ * @returns {{ url: string, type: WorkerType }}
+ */
 function script() {
   const inlined = globalThis.document?.getElementById("rlhf-audit-worker");
-  if (!inlined) return new URL("./worker.js", import.meta.url).href;
+  if (!inlined) return { url: new URL("./worker.js", import.meta.url).href, type: "module" };
   address ??= URL.createObjectURL(new Blob([inlined.textContent ?? ""], { type: "text/javascript" }));
-  return address;
+  return { url: address, type: "classic" };
 }
 
 /** @type {string | undefined} */

@@ -47,7 +47,7 @@ fn inline(shell: &str, read: &dyn Fn(&str) -> Result<String>, wasm: &[u8]) -> Re
         } else if let Some(src) = between(tag, SCRIPT) {
             page.script(&modules::link(&modules::resolve(SHELL, src)?, read)?);
         } else if tag == "</body>" {
-            page.worker(&modules::link(WORKER, read)?);
+            page.worker(&worker(read)?);
             page.wasm(wasm);
             page.line(line);
         } else {
@@ -135,6 +135,12 @@ impl Page {
         self.html.insert_str(at, &format!("{POLICY} content=\"{policy}\">\n"));
         Ok(self.html)
     }
+}
+
+/// What a worker runs, as a classic script: a page from `file://` may start no worker from a module.
+/// `import.meta`, which only modules have, gives way to what is the same there.
+fn worker(read: &dyn Fn(&str) -> Result<String>) -> Result<String> {
+    Ok(modules::link(WORKER, read)?.replace("import.meta.url", "location.href"))
 }
 
 fn style_sheet(path: &str, read: &dyn Fn(&str) -> Result<String>) -> Result<String> {
