@@ -20,7 +20,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redr
  * @param {{ onPaper?: boolean }} [options]
  */
 export function redrawCharts({ onPaper = false } = {}) {
-  for (const chart of drawn) chart.draw(onPaper ? WIDTH_ON_PAPER : undefined);
+  for (const chart of [...drawn]) chart.draw(onPaper ? WIDTH_ON_PAPER : undefined);
 }
 
 /**

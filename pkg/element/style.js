@@ -168,7 +168,8 @@ tbody th { font-weight: 600; }
 .card th:nth-child(4) { width: 21%; }
 .reason, .references { font-size: 0.9375rem; font-weight: 400; color: var(--quiet); }
 .references { margin-top: 0.25rem; }
-.pairs, .evidence { display: grid; gap: 0.25rem; }
+.pairs, .evidence { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.25rem; }
+.pairs { overflow-wrap: anywhere; }
 .evidence button { margin-bottom: 0.25rem; }
 .kind { display: inline-block; padding: 0 0.5rem; border: 1px solid var(--edge); border-radius: 999px; font-size: 0.9375rem; }
 .kind.recomputed { border-style: solid; }
