@@ -363,7 +363,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   // (The style sheet keeps very long text and the form for keys out.)
   #beforePrint = () => {
     const folded = /** @type {NodeListOf<HTMLDetailsElement>} */ (
-      this.#verdict.parentElement?.querySelectorAll(".slot details:not([open])")
+      this.#page.querySelectorAll(":is(.slot, .model-panel) details:not([open])")
     );
     this.#openedToPrint = [...folded];
     for (const one of folded) one.open = true;

@@ -224,8 +224,10 @@ progress { width: 100%; max-width: 48rem; height: 0.75rem; accent-color: var(--a
 .u-over, .u-under, .u-axis { position: absolute; }
 .uplot canvas { display: block; position: relative; width: 100%; height: 100%; }
 .weights { table-layout: fixed; }
-.weights th:nth-child(1) { width: 12%; }
-.weights th:nth-child(2) { width: 14%; }
+.weights th:nth-child(1) { width: 10%; }
+.weights th:nth-child(2) { width: 13%; }
+.weights th:nth-child(3) { width: 18%; }
+.weights th:nth-child(4) { width: 20%; }
 .weights .hash { font-size: 0.75rem; }
 
 /* A log entry */
@@ -307,7 +309,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .choice > :not(label) { margin: 0; }
 
   h2, h3 { break-after: avoid; }
-  .verdict, .sentences li, .keys li { break-inside: avoid; }
+  .verdict, .model, .sentences li, .keys li { break-inside: avoid; }
   .check:not(:has(.long)), .stacks tr:not(:has(.long, .code)) { break-inside: avoid; }
 }
 `;

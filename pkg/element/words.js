@@ -10,7 +10,7 @@ export const CANNOT_KNOW =
 /** What each verdict means. @type {Record<Verdict, string>} */
 export const VERDICT_MEANING = {
   "failed":
-    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
+    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
   "self-consistent":
     "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
   "signed":
