@@ -316,3 +316,22 @@ test("dark, on a phone, on paper", async (t) => {
   const pdf = await page.pdf({ preferCSSPageSize: true });
   if (process.env.SCREENSHOTS) await writeFile(join(process.env.SCREENSHOTS, "weights-9-paper.pdf"), pdf);
 });
+
+test("a long list shows its beginning, and all of it when asked", async (t) => {
+  await must(folder, "init long --model tiny --origin log.example/long");
+  for (let i = 0; i < 60; i += 1) {
+    const [base, next] = i % 2 === 0 ? ["step_0", "step_1"] : ["step_1", "step_0"];
+    await must(folder, `log update long --base ${weights(base)} --next ${weights(next)}`);
+  }
+  await must(folder, "run end long");
+  await must(folder, "evidence long -o long.evidence");
+  const { page, problems } = await open(t, DISK);
+  await drop(page, ["long.evidence", await readFile(file("long.evidence"))]);
+  // None of them says its step.
+  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, in 60 points/ }).waitFor();
+  const rows = page.getByRole("table", { name: /^Updates and checkpoints/ }).getByRole("row");
+  assert.equal(await rows.count(), 51);
+  await page.getByRole("button", { name: "Show all 60" }).click();
+  assert.equal(await rows.count(), 61);
+  assert.deepEqual(problems, []);
+});
