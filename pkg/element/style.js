@@ -223,7 +223,7 @@ progress { width: 100%; max-width: 48rem; height: 0.75rem; accent-color: var(--a
 .u-wrap { position: relative; }
 .u-over, .u-under, .u-axis { position: absolute; }
 .uplot canvas { display: block; position: relative; width: 100%; height: 100%; }
-.weights { table-layout: fixed; }
+.weights { table-layout: fixed; font-size: 0.875rem; }
 .weights th:nth-child(1) { width: 10%; }
 .weights th:nth-child(2) { width: 13%; }
 .weights th:nth-child(3) { width: 18%; }
