@@ -14,7 +14,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   readonly fileName: string | null;
   /** Verifies a file that the person gave to the page. */
   open(file: File): Promise<void>;
-  /** Takes what the person dropped: an evidence file, or files of a policy. */
+  /** Takes what the person dropped: an evidence file, files of a policy, or a model. */
   openDropped(files: File[]): Promise<void>;
   /** Says that something asked for could not be done. */
   refuse(text: string): void;

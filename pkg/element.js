@@ -8,14 +8,18 @@
 
 import { UnreadableEvidence, UnusablePolicy, verify } from "./index.js";
 import { cardView } from "./element/card-view.js";
+import { redrawCharts } from "./element/chart.js";
 import { EntryDialog } from "./element/entry-dialog.js";
 import { sentence } from "./element/key-form.js";
 import { icon, make, put } from "./element/make.js";
+import { looksLikeModel } from "./element/model-files.js";
+import { ModelPanel } from "./element/model-panel.js";
 import { looksLikePolicy } from "./element/policy-files.js";
 import { PolicyPanel } from "./element/policy-panel.js";
 import { checksView, establishedView, logView, verdictView } from "./element/report-view.js";
 import { STYLE } from "./element/style.js";
 import { byteSize, capital, hash } from "./element/values.js";
+import { weightsView } from "./element/weights-view.js";
 import { PRINTED, VERIFIER_FAULT } from "./element/words.js";
 
 /** @import { Report } from "./index.js" */
@@ -33,6 +37,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   #task = 0;
 
   #panel = new PolicyPanel((asked) => this.#keysChanged(asked));
+  #model = new ModelPanel(() => this.#modelChanged());
   #dialog = new EntryDialog();
   #live = make("p", { class: "unseen", role: "status" });
   #start = make("section", { class: "start screen-only", "aria-label": "Choose an evidence file" });
@@ -41,6 +46,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   #file = make("section", { class: "file", "aria-label": "The file", hidden: true }, this.#facts, this.#actions);
   #verdict = make("div", { class: "slot" });
   #details = make("div", { class: "slot" });
+  #page = make("div", { class: "verifier" }, this.#live, this.#start, this.#verdict, this.#file, this.#panel.node, this.#model.node, this.#details);
   #input = make("input", { type: "file", hidden: true });
   /** @type {HTMLDetailsElement[]} */ #openedToPrint = [];
 
@@ -52,9 +58,10 @@ export class RlhfAuditVerifier extends HTMLElement {
     shadow.adoptedStyleSheets = [sheet];
 
     this.#input.addEventListener("change", () => {
-      const file = this.#input.files?.[0];
-      if (file) this.open(file);
+      const files = [...(this.#input.files ?? [])];
       this.#input.value = "";
+      if (files.some((file) => looksLikeModel(file.name))) this.openDropped(files);
+      else if (files[0]) this.open(files[0]);
     });
     this.#start.append(
       make("p", { class: "invite" }, "Drop an evidence file here"),
@@ -62,10 +69,7 @@ export class RlhfAuditVerifier extends HTMLElement {
       make("button", { type: "button", class: "primary", click: () => this.#input.click() }, "Choose an evidence file…"),
       this.#input,
     );
-    shadow.append(
-      make("div", { class: "verifier" }, this.#live, this.#start, this.#verdict, this.#file, this.#panel.node, this.#details),
-      this.#dialog.node,
-    );
+    shadow.append(this.#page, this.#dialog.node);
     this.addEventListener("dragover", (event) => this.#dragOver(event));
     this.addEventListener("dragleave", () => this.#start.classList.remove("over"));
     this.addEventListener("drop", (event) => this.#drop(event));
@@ -108,6 +112,7 @@ export class RlhfAuditVerifier extends HTMLElement {
    * @param {File} file
    */
   async open(file) {
+    this.#model.forget();
     const task = this.#begin();
     try {
       if (file.size > LARGEST) throw new Error("The file is larger than this page can read (1 GB). Use “rlhf-audit verify” instead.");
@@ -119,13 +124,18 @@ export class RlhfAuditVerifier extends HTMLElement {
   }
 
   /**
-   * Takes what the person dropped: an evidence file, or files of a policy.
+   * Takes what the person dropped: an evidence file, files of a policy, the files of a model, or
+   * evidence and a model together.
    * @param {File[]} files
    */
   async openDropped(files) {
-    if (files.length === 0) return;
-    if (files.length > 1 || looksLikePolicy(files[0].name)) await this.#panel.openFiles(files);
-    else await this.open(files[0]);
+    const model = files.filter((file) => looksLikeModel(file.name));
+    const others = files.filter((file) => !looksLikeModel(file.name));
+    if (others.length > 1 || (others.length === 1 && looksLikePolicy(others[0].name))) await this.#panel.openFiles(others);
+    else if (others.length === 1) await this.open(others[0]);
+    if (model.length === 0) return;
+    if (this.#report) await this.#model.open(model);
+    else if (others.length === 0) this.refuse("This is a model. Open the evidence file first, then drop the model here.");
   }
 
   /** Forgets the file. The chosen keys stay. */
@@ -133,6 +143,8 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.#task += 1;
     this.#evidence = null;
     this.#report = null;
+    this.#model.forget();
+    this.#model.node.hidden = true;
     this.#start.hidden = false;
     this.#file.hidden = true;
     put(this.#facts);
@@ -144,12 +156,14 @@ export class RlhfAuditVerifier extends HTMLElement {
 
   /** Says that something asked for could not be done. @param {string} text */
   refuse(text) {
+    this.#model.forget();
     this.#begin();
     this.#showProblem("This file could not be opened", text, false, new Error(text));
   }
 
   /** @param {string} address */
   async #fetch(address) {
+    this.#model.forget();
     const task = this.#begin();
     try {
       const url = new URL(address, document.baseURI);
@@ -170,12 +184,22 @@ export class RlhfAuditVerifier extends HTMLElement {
     if (this.#evidence) this.#check(this.#evidence, asked);
   }
 
+  /** The same file, with the model that is now there or without. */
+  async #modelChanged() {
+    if (!this.#evidence) return;
+    if (!this.#report) return this.#check(this.#evidence, false);
+    const task = ++this.#task;
+    const report = await verify(this.#evidence.bytes, this.#panel.policy, { weights: this.#model.root });
+    if (task === this.#task) this.#showReport(report, false);
+  }
+
   /** Starts something new: whatever still runs has lost. */
   #begin() {
     this.#evidence = null;
     this.#report = null;
     this.#start.hidden = true;
     this.#file.hidden = false;
+    this.#model.node.hidden = true;
     put(this.#facts);
     put(this.#actions);
     put(this.#details);
@@ -194,7 +218,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.#showFile(evidence);
     await painted();
     try {
-      const report = await verify(evidence.bytes, this.#panel.policy);
+      const report = await verify(evidence.bytes, this.#panel.policy, { weights: this.#model.root });
       if (task === this.#task) this.#showReport(report, asked);
     } catch (error) {
       if (task !== this.#task) return;
@@ -225,10 +249,13 @@ export class RlhfAuditVerifier extends HTMLElement {
       establishedView(report),
       checksView(report),
       cardView(report.card, showEntry),
+      weightsView(report, showEntry),
       logView(report, showEntry),
       make("p", { class: "print-only" }, `Verified on ${new Date().toISOString().slice(0, 10)}, by this device’s clock. ${PRINTED}`),
     );
     this.#announce(title, report.verdict_text, asked);
+    this.#model.node.hidden = false;
+    this.#model.show(report);
     this.#tell(report.verdict === "failed" ? "failed" : "verified", report);
   }
 
@@ -326,22 +353,29 @@ export class RlhfAuditVerifier extends HTMLElement {
     event.preventDefault();
     event.stopPropagation();
     this.#start.classList.remove("over");
-    this.openDropped([...event.dataTransfer.files]);
+    const files = [...event.dataTransfer.files];
+    // Whatever is dropped where a model belongs is meant to be one.
+    if (event.composedPath().includes(this.#model.node)) this.#model.open(files);
+    else this.openDropped(files);
   }
 
   // On paper nothing is one click away: what is folded is opened, and folded again afterwards.
   // (The style sheet keeps very long text and the form for keys out.)
   #beforePrint = () => {
     const folded = /** @type {NodeListOf<HTMLDetailsElement>} */ (
-      this.#verdict.parentElement?.querySelectorAll(".slot details:not([open])")
+      this.#page.querySelectorAll(":is(.slot, .model-panel) details:not([open])")
     );
     this.#openedToPrint = [...folded];
     for (const one of folded) one.open = true;
+    this.#page.classList.add("on-paper");
+    redrawCharts({ onPaper: true });
   };
 
   #afterPrint = () => {
     for (const one of this.#openedToPrint) one.open = false;
     this.#openedToPrint = [];
+    this.#page.classList.remove("on-paper");
+    redrawCharts();
   };
 }
 

@@ -30,6 +30,24 @@ export interface Report {
   runs: { run: string; started: string | null; ended: string | null; events: number }[];
   openings: { entry: number; field: string; value: unknown; result: "pass" | "fail" }[];
   entries: { present: number; of: number; complete: boolean; types: Record<string, number> };
+  /** What the log says about the model's weights, in its order; numbers are as the producer measured them. */
+  weights: WeightsEvent[];
+}
+
+/** An update of the weights or a checkpoint. */
+export interface WeightsEvent {
+  entry: number;
+  /** The checkpoint's name; null for an update. */
+  name: string | null;
+  step: number | null;
+  /** The weight root; of an update, the one after it. */
+  root: string;
+  root_before: string | null;
+  /** How far an update moved the weights, Euclidean norm. */
+  delta_l2: number | null;
+  /** How many annotations an update learned from, among the entries from `first` up to, and without, `end`. */
+  learned_from: { first: number; end: number; annotations: number } | null;
+  metrics: Record<string, number>;
 }
 
 export type Verdict = "failed" | "self-consistent" | "signed" | "public";
@@ -116,8 +134,11 @@ export class UnreadableEvidence extends Error {}
 /** The policy cannot be used: malformed, or with a requirement that this version does not know. */
 export class UnusablePolicy extends Error {}
 
+/** What should be a model's weights is no safetensors file, or a damaged one. */
+export class UnreadableWeights extends Error {}
+
 /** Loads the WebAssembly module; only needed to load it early or from somewhere else. */
-export function load(source?: WasmSource): Promise<void>;
+export function load(source?: WasmSource): Promise<WebAssembly.Module>;
 
 /**
  * Checks an evidence file against the keys and demands a person chose. Without a policy the best
@@ -125,10 +146,29 @@ export function load(source?: WasmSource): Promise<void>;
  *
  * Never take `policy` from the file or from the place it came from: ask the person.
  *
+ * `weights`, the root of a model that the person holds, adds the check `weights`: whether it is one
+ * of those logged. If it is not, the verdict is `failed`.
+ *
  * @throws {UnreadableEvidence} when the bytes are no evidence file.
  * @throws {UnusablePolicy} when the policy is none.
  */
-export function verify(bytes: Uint8Array, policy?: Policy | null): Promise<Report>;
+export function verify(
+  bytes: Uint8Array,
+  policy?: Policy | null,
+  options?: { weights?: string },
+): Promise<Report>;
+
+/**
+ * Digests a model: one `.safetensors` file, or all that it is split into. It is read in pieces, in a
+ * worker where one can be started, so it may be larger than the memory.
+ *
+ * @throws {UnreadableWeights} when a file is not what it must be; the message names it.
+ * @throws the reason of `signal`, when that stops it.
+ */
+export function digestWeights(
+  files: Iterable<Blob>,
+  options?: { onProgress?: (progress: { done: number; total: number }) => void; signal?: AbortSignal },
+): Promise<{ root: string; tensors: number; bytes: number }>;
 
 /** The keys in the text of a C2SP tlog-policy, so that a person can compare them. Throws when it is none. */
 export function describeKeys(policy: string): Promise<DescribedKey[]>;

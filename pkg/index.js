@@ -10,6 +10,8 @@ import init, {
   entry as wasmEntry,
   verify as wasmVerify,
 } from "./wasm/verifier.js";
+import { digestFiles } from "./weights/digest.js";
+import { digestIn, startWorker } from "./weights/in-worker.js";
 
 /** @import * as Api from "./index.d.ts" */
 
@@ -23,7 +25,12 @@ export class UnusablePolicy extends Error {
   name = "UnusablePolicy";
 }
 
-/** @type {Promise<void> | undefined} */
+/** What should be a model's weights is no safetensors file, or a damaged one. */
+export class UnreadableWeights extends Error {
+  name = "UnreadableWeights";
+}
+
+/** @type {Promise<WebAssembly.Module> | undefined} */
 let loading;
 
 /**
@@ -41,11 +48,35 @@ export function load(source) {
 }
 
 /** @type {typeof Api.verify} */
-export async function verify(bytes, policy = null) {
+export async function verify(bytes, policy = null, { weights } = {}) {
+  if (weights !== undefined && !/^[0-9a-f]{64}$/.test(weights)) {
+    throw new TypeError("weights must be a weight root, 64 hex digits in lower case: see digestWeights");
+  }
   await load();
   const chosen = policy === null ? undefined : JSON.stringify(policy);
   if (chosen !== undefined) call(UnusablePolicy, () => wasmCheckPolicy(chosen));
-  return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen)));
+  return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen, weights)));
+}
+
+/** @type {typeof Api.digestWeights} */
+export async function digestWeights(files, { onProgress, signal } = {}) {
+  const list = [...files];
+  if (list.length === 0) throw new UnreadableWeights("No file was given.");
+  const total = list.reduce((sum, file) => sum + file.size, 0);
+  const progress = (/** @type {number} */ done) => onProgress?.({ done, total });
+  const module = await load();
+  const worker = await startWorker();
+  try {
+    if (worker) return await digestIn(worker, { module, files: list }, progress, signal);
+    // Where no worker can be started, the page itself reads the files, and answers between pieces.
+    return await digestFiles(list, (done) => {
+      signal?.throwIfAborted();
+      progress(done);
+    });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw explained(UnreadableWeights, error);
+  }
 }
 
 /** @type {typeof Api.describeKeys} */
@@ -62,7 +93,22 @@ export async function entry(bytes, index) {
 
 /** @param {Api.WasmSource} [source] */
 async function start(source) {
-  await init({ module_or_path: source ?? inlined() ?? new URL("./wasm/verifier_bg.wasm", import.meta.url) });
+  const module = await compiled(await (source ?? inlined() ?? new URL("./wasm/verifier_bg.wasm", import.meta.url)));
+  await init({ module_or_path: module });
+  return module;
+}
+
+/**
+ * Compiled here, because a worker is given the same module.
+ *
+ * @param {Awaited<Api.WasmSource>} source
+ */
+async function compiled(source) {
+  if (source instanceof WebAssembly.Module) return source;
+  const found = source instanceof URL ? await fetch(source) : source;
+  if (!(found instanceof Response)) return WebAssembly.compile(/** @type {BufferSource} */ (found));
+  if (!found.ok) throw new Error(`The verifier’s module is missing: ${found.url} answered ${found.status}.`);
+  return WebAssembly.compile(await found.arrayBuffer());
 }
 
 /** The module as the one-file page carries it. */
@@ -73,8 +119,7 @@ function inlined() {
 }
 
 /**
- * Calls into the module. What it refuses comes out as `Refusal` with its sentence. Anything else is
- * a bug in the module, which is then in no state to go on: it starts afresh.
+ * Calls into the module. What it refuses comes out as `Refusal` with its sentence.
  *
  * @template T
  * @param {new (message: string) => Error} Refusal
@@ -84,12 +129,23 @@ function call(Refusal, run) {
   try {
     return run();
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) {
-      startAfresh();
-      throw new Error("The verifier stopped on this input; that is a bug in the verifier, and no verdict.", {
-        cause: error,
-      });
-    }
-    throw new Refusal(error instanceof Error ? error.message : String(error));
+    throw explained(Refusal, error);
   }
+}
+
+/**
+ * The error to throw on. Whatever the module did not refuse is a bug in it, which is then in no
+ * state to go on: it starts afresh.
+ *
+ * @param {new (message: string) => Error} Refusal
+ * @param {unknown} error
+ */
+function explained(Refusal, error) {
+  if (!(error instanceof WebAssembly.RuntimeError)) {
+    return new Refusal(error instanceof Error ? error.message : String(error));
+  }
+  startAfresh();
+  return new Error("The verifier stopped on this input; that is a bug in the verifier, and no verdict.", {
+    cause: error,
+  });
 }

@@ -168,7 +168,8 @@ tbody th { font-weight: 600; }
 .card th:nth-child(4) { width: 21%; }
 .reason, .references { font-size: 0.9375rem; font-weight: 400; color: var(--quiet); }
 .references { margin-top: 0.25rem; }
-.pairs, .evidence { display: grid; gap: 0.25rem; }
+.pairs, .evidence { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.25rem; }
+.pairs { overflow-wrap: anywhere; }
 .evidence button { margin-bottom: 0.25rem; }
 .kind { display: inline-block; padding: 0 0.5rem; border: 1px solid var(--edge); border-radius: 999px; font-size: 0.9375rem; }
 .kind.recomputed { border-style: solid; }
@@ -201,6 +202,34 @@ tbody th { font-weight: 600; }
 .error { color: var(--failed-text); font-weight: 600; }
 .proposal { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.75rem; padding: 1rem; border: 2px dashed var(--edge); border-radius: 4px; }
 
+/* A model that the person brings */
+.model, .reading { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; }
+.drop { display: grid; justify-items: start; gap: 0.75rem; padding: 1.25rem; border: 2px dashed var(--edge); border-radius: 6px; }
+.reading { gap: 0.5rem; }
+progress { width: 100%; max-width: 48rem; height: 0.75rem; accent-color: var(--action); }
+.outcome { display: flex; gap: 0.75rem; padding: 1rem; background: var(--raised); border-inline-start: 4px solid var(--edge); }
+.outcome > div { display: grid; gap: 0.25rem; min-width: 0; }
+.outcome.fail { border-color: var(--failed-text); }
+.outcome.fail .icon { color: var(--failed-text); }
+.outcome h3:focus { outline: none; }
+
+/* Charts. Lines take the color of fill, the grid that of the border, words that of the text. */
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem; }
+.chart { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.25rem; align-content: end; }
+.chart figcaption { font-weight: 600; }
+.plot { min-height: 200px; overflow: hidden; color: var(--quiet); fill: var(--link); border: 0 solid var(--line); }
+.on-paper .plot { color-scheme: light; }
+/* What uPlot's own style sheet says, as far as these charts need it. */
+.u-wrap { position: relative; }
+.u-over, .u-under, .u-axis { position: absolute; }
+.uplot canvas { display: block; position: relative; width: 100%; height: 100%; }
+.weights { table-layout: fixed; font-size: 0.875rem; }
+.weights th:nth-child(1) { width: 10%; }
+.weights th:nth-child(2) { width: 13%; }
+.weights th:nth-child(3) { width: 18%; }
+.weights th:nth-child(4) { width: 20%; }
+.weights .hash { font-size: 0.75rem; }
+
 /* A log entry */
 dialog {
   width: min(52rem, calc(100vw - 2rem)); max-height: calc(100dvh - 2rem); padding: 0;
@@ -224,6 +253,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .stacks tr { padding: 0.75rem 0; border-bottom: 1px solid var(--edge); }
   .stacks th, .stacks td { border: 0; padding: 0.25rem 0; }
   .stacks td { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); gap: 0.5rem; }
+  .stacks td.none { display: none; }
   .stacks td::before { content: attr(data-column); color: var(--quiet); font-size: 0.9375rem; }
 }
 
@@ -264,6 +294,8 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .card th:nth-child(1) { width: 24%; }
   .card th:nth-child(2) { width: 27%; }
   .check { padding: 0.5rem 0; }
+  .charts { grid-template-columns: 1fr 1fr; }
+  .chart { break-inside: avoid; }
 
   details > summary { list-style: none; color: var(--text); font-weight: 600; break-after: avoid; }
   details > summary::-webkit-details-marker { display: none; }
@@ -277,7 +309,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .choice > :not(label) { margin: 0; }
 
   h2, h3 { break-after: avoid; }
-  .verdict, .sentences li, .keys li { break-inside: avoid; }
+  .verdict, .model, .sentences li, .keys li { break-inside: avoid; }
   .check:not(:has(.long)), .stacks tr:not(:has(.long, .code)) { break-inside: avoid; }
 }
 `;

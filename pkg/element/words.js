@@ -10,7 +10,7 @@ export const CANNOT_KNOW =
 /** What each verdict means. @type {Record<Verdict, string>} */
 export const VERDICT_MEANING = {
   "failed":
-    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
+    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
   "self-consistent":
     "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
   "signed":
@@ -40,6 +40,9 @@ export const STATUS_WORD = {
 /** @type {Record<"pass" | "fail" | "absent", string>} */
 export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
 
+/** Above the numbers the log has, when the verdict is failed. */
+export const NOT_TO_RELY_ON = "The verdict is “Failed”: do not rely on these numbers.";
+
 /** Above what is established, when the verdict is failed. */
 export const EVEN_SO = "These checks passed, but others failed: do not rely on this file.";
 
@@ -53,6 +56,30 @@ export const ABOUT_CARD =
 
 export const ABOUT_LOG =
   "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one.";
+
+export const ABOUT_MODEL_CHECK =
+  "The log holds, for each update of the model and each checkpoint, one short number computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
+
+/** What became of a model that the person brought. @type {Record<"pass" | "fail" | "absent", { title: string, meaning: string }>} */
+export const MODEL_OUTCOME = {
+  pass: {
+    title: "This model is in the log",
+    meaning: "The verdict above holds for this model as well. That training made these weights as logged is not shown.",
+  },
+  fail: {
+    title: "This model is not in the log",
+    meaning: "As long as this model is here, the verdict is “Failed”; remove it to see the verdict on the evidence alone.",
+  },
+  absent: {
+    title: "Whether this model is in the log is not known",
+    meaning: "The file does not show every weight root in the log, so nothing follows for this model.",
+  },
+};
+
+export const MODEL_FAULT = "This is a fault of the verifier or of this browser, and says nothing about the model.";
+
+export const ABOUT_WEIGHTS =
+  "An update changes the model’s weights after it learned from a set of human judgements; a checkpoint gives a state of the model a name. Drift is how far an update moved the weights: the square root of the sum of all squared changes, by the producer’s norms. The other numbers are the producer’s measurements too. All are in the log, and nothing here measured them again.";
 
 export const ABOUT_OPENINGS =
   "Private content, such as a rating, is in the log only as a sealed commitment. An opening reveals the content of one field, and the check shows that it is what was sealed. The producer chooses what to open.";

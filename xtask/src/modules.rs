@@ -75,10 +75,15 @@ impl Linker<'_> {
         }
         let mut body = String::new();
         let mut exports = Vec::new();
+        let mut in_comment = false;
         let mut lines = source.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             let place = || format!("{path}:{}", number + 1);
-            if line.starts_with("import ") || line.starts_with("export {") {
+            in_comment |= line.starts_with("/*");
+            if in_comment {
+                in_comment = !line.contains("*/");
+                body.push_str(line);
+            } else if line.starts_with("import ") || line.starts_with("export {") {
                 let mut statement = line.to_owned();
                 while !statement.ends_with(';') {
                     let (_, next) = lines
@@ -241,6 +246,14 @@ return {  };
 
 "
         );
+    }
+
+    #[test]
+    fn comments_are_left_alone() {
+        let source = "/*\nexport function old() {}\n*/\n/** one line */\nexport const a = 1;\n";
+        let script = linked(&[("a.js", source)]).unwrap();
+        assert!(script.contains("\nexport function old() {}\n"), "{script}");
+        assert!(script.contains("return { a: a };"), "{script}");
     }
 
     #[test]

@@ -19,6 +19,9 @@ const SHELL: &str = "www/index.html";
 /// Where `pkg/index.js` looks for the module before it looks elsewhere.
 const WASM_ID: &str = "rlhf-audit-wasm";
 const WASM_COLUMNS: usize = 120;
+/// What a worker runs, which `pkg/weights/in-worker.js` finds under this name.
+const WORKER: &str = "pkg/weights/worker.js";
+const WORKER_ID: &str = "rlhf-audit-worker";
 
 /// The lines of the shell that are replaced; each stands alone on its line.
 const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\"";
@@ -44,6 +47,7 @@ fn inline(shell: &str, read: &dyn Fn(&str) -> Result<String>, wasm: &[u8]) -> Re
         } else if let Some(src) = between(tag, SCRIPT) {
             page.script(&modules::link(&modules::resolve(SHELL, src)?, read)?);
         } else if tag == "</body>" {
+            page.worker(&worker(read)?);
             page.wasm(wasm);
             page.line(line);
         } else {
@@ -86,6 +90,11 @@ impl Page {
         self.line(&format!("<script type=\"module\">{text}</script>"));
     }
 
+    /// Text that the page itself does not run: it starts a worker with it, from a `blob:` address.
+    fn worker(&mut self, text: &str) {
+        self.line(&format!("<script type=\"text/plain\" id=\"{WORKER_ID}\">{text}</script>"));
+    }
+
     fn wasm(&mut self, wasm: &[u8]) {
         let text = BASE64.encode(wasm);
         self.line(&format!("<script type=\"application/wasm\" id=\"{WASM_ID}\">"));
@@ -116,14 +125,22 @@ impl Page {
             format!("style-src {}", self.styles.join(" ")),
             "img-src data:".to_owned(),
             "connect-src 'self'".to_owned(),
+            "worker-src blob:".to_owned(),
             "base-uri 'none'".to_owned(),
             "form-action 'none'".to_owned(),
             "require-trusted-types-for 'script'".to_owned(),
+            format!("trusted-types {WORKER_ID}"),
         ]
         .join("; ");
         self.html.insert_str(at, &format!("{POLICY} content=\"{policy}\">\n"));
         Ok(self.html)
     }
+}
+
+/// What a worker runs, as a classic script: a page from `file://` may start no worker from a module.
+/// `import.meta`, which only modules have, gives way to what is the same there.
+fn worker(read: &dyn Fn(&str) -> Result<String>) -> Result<String> {
+    Ok(modules::link(WORKER, read)?.replace("import.meta.url", "location.href"))
 }
 
 fn style_sheet(path: &str, read: &dyn Fn(&str) -> Result<String>) -> Result<String> {
@@ -169,6 +186,7 @@ mod tests {
         Ok(match path {
             "www/a.css" => "body { color: black }\n".to_owned(),
             "www/app.js" => "document.title = \"a\";\n".to_owned(),
+            WORKER => "postMessage(1);\n".to_owned(),
             _ => bail!("no {path}"),
         })
     }
@@ -185,6 +203,7 @@ mod tests {
         assert!(page.contains(&format!("script-src {} 'wasm-unsafe-eval'", hash(script))));
         assert!(page.contains("color: black"));
         assert!(page.contains("AGFzbQ=="));
+        assert!(page.contains("postMessage(1);"));
         assert!(!page.contains("content=\"x\""));
     }
 
