@@ -26,6 +26,9 @@ let demo;
 
 before(async () => {
   demo = await must(folder, `demo --no-serve --dir ${file("demo")}`);
+  const other = await readFile(weights("step_0"));
+  other[other.length - 1] ^= 1;
+  await writeFile(weights("other"), other);
 });
 after(remove);
 
@@ -135,9 +138,10 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_3 \(entry \d+\)/);
   await heading(page, UNKNOWN);
 
-  // Where the training began: no update left these weights.
+  // Where the training began: the first update names these weights as well.
   await choose(page, weights("step_0"));
-  await heading(page, NOT_LOGGED);
+  await heading(page, LOGGED);
+  await told(page, /what an update started from \(entry \d+\)/);
 
   assert.deepEqual(requests.filter((address) => !address.startsWith("blob:")), [DISK]);
   assert.deepEqual(problems, []);
@@ -145,7 +149,7 @@ test("from a disk without a network: the logged model is known, others are not",
 
 test("the program says the same of each model", async (t) => {
   const { page } = await open(t, DISK);
-  for (const name of ["epoch_4", "step_5", "step_0"]) {
+  for (const name of ["epoch_4", "step_5", "step_0", "other"]) {
     const { json } = await ask(folder, "verify", demo.evidence, "--weights", weights(name));
     const said = json.checks.find((check) => check.name === "weights");
     await choose(page, weights(name));
@@ -177,7 +181,7 @@ test("a file that is no model leaves the verdict alone", async (t) => {
   }
   await picture(page, "3-unreadable", page.locator(".model-panel"));
   // After a model that is not in the log, too.
-  await choose(page, weights("step_0"));
+  await choose(page, weights("other"));
   await heading(page, FAILED);
   await drop(page, ["letter.safetensors", Buffer.from("Dear auditor")]);
   await heading(page, UNREADABLE);
@@ -301,7 +305,7 @@ test("drift and metrics are drawn, and the same numbers stand in a table", async
 
 test("dark, on a phone, on paper", async (t) => {
   const { context, page } = await open(t, DISK, { viewport: { width: 320, height: 700 } });
-  await choose(page, weights("step_0"));
+  await choose(page, weights("other"));
   await heading(page, NOT_LOGGED);
   assert.deepEqual(await faults(context, page), []);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

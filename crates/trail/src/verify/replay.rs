@@ -56,6 +56,8 @@ pub struct Replay {
     pub weights: VecDeque<WeightsEvent>,
     /// The entries that log the weights asked for.
     pub found_weights: Vec<WeightsEvent>,
+    /// The first update that started from the weights asked for.
+    pub started_from: Option<u64>,
     wanted_weights: Option<String>,
     frontier: Frontier,
     run_positions: HashMap<RunId, usize>,
@@ -275,6 +277,8 @@ impl Replay {
     fn weigh(&mut self, weights: WeightsEvent) {
         if self.wanted_weights.as_ref() == Some(&weights.root) {
             self.found_weights.push(weights.clone());
+        } else if self.wanted_weights.is_some() && self.wanted_weights == weights.root_before {
+            self.started_from.get_or_insert(weights.entry);
         }
         if self.weights.len() == WEIGHTS_SHOWN {
             self.weights.pop_front();

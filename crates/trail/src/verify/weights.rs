@@ -10,7 +10,10 @@ const TITLE: &str = "The weights you hold are in the log";
 /// Nothing is checked where no weights were brought.
 pub fn check(parts: &Parts<'_>, replay: &Replay, checks: &mut Vec<Check>) {
     let Some(root) = parts.weights else { return };
-    let found: Vec<String> = replay.found_weights.iter().map(describe).collect();
+    let mut found: Vec<String> = replay.found_weights.iter().map(describe).collect();
+    if let Some(entry) = replay.started_from.filter(|_| found.is_empty()) {
+        found.push(format!("they are what an update started from (entry {entry})"));
+    }
     let mut check = if !replay.proven {
         absent("weights", TITLE, "the entries are not shown to be in the log")
     } else if !found.is_empty() {
