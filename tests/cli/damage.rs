@@ -145,3 +145,22 @@ fn a_damaged_private_file_is_named_or_does_no_harm() {
         }
     }
 }
+
+/// A folder from a stranger may hold pipes, which would block, and devices, which never end.
+#[test]
+fn a_pipe_or_a_device_in_a_log_is_refused_and_not_read() {
+    for (file, status) in [("checkpoint", 2), ("tile/0/000.p/4", 1), ("tile/entries/000.p/4", 2)] {
+        for make in ["mkfifo {}", "ln -s /dev/zero {}"] {
+            let work = Work::with_log();
+            work.write("three.jsonl", ratings(3));
+            work.json("log annotations log three.jsonl");
+            let path = work.path("log").join(file);
+            fs::remove_file(&path).unwrap();
+            let make = make.replace("{}", path.to_str().unwrap());
+            assert!(
+                std::process::Command::new("sh").args(["-c", &make]).status().unwrap().success()
+            );
+            work.run("verify log").ended(status);
+        }
+    }
+}

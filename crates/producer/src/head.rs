@@ -28,6 +28,9 @@ impl SignedHead {
 
     /// Reads a head; its signatures are not verified.
     pub(crate) fn read(path: &Path) -> Result<Self> {
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::damaged(path, "not a signed checkpoint: not a regular file"));
+        }
         let length = match fs::metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::Missing(path.to_owned()));

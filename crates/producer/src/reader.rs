@@ -112,6 +112,10 @@ impl TileSource for LogReader {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
+    // A pipe would block and a device never end; a folder from a stranger may hold either.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::damaged(path, "not a regular file"));
+    }
     match fs::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Missing(PathBuf::from(path))),
         bytes => bytes.at(path, "read the file"),
