@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
 
+use crate::anchor::Anchor;
 use crate::commitment::DisclosedOpening;
 use crate::event::{MAX_ENCODED, MIN_ENCODED};
 
@@ -42,8 +43,8 @@ pub struct Evidence {
     pub keys: Vec<String>,
     /// Signed tree heads, oldest first.
     pub heads: Vec<Head>,
-    /// Sigstore bundles that publish a head.
-    pub anchors: Vec<ByteBuf>,
+    /// Published heads, by sequence number.
+    pub anchors: Vec<Anchor>,
     /// The entries.
     pub entries: Entries,
     /// Private fields that the producer chose to open.

@@ -9,9 +9,11 @@
 //! | `replay` | the entries, read once in order |
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
+//! | `anchors` | published heads, as one sequence, and their time |
 //! | `requirements` | what the policy asks for |
 //! | `summary` | the verdict and the two lists in words |
 
+mod anchors;
 mod claims;
 mod heads;
 mod replay;
@@ -21,6 +23,7 @@ mod weights;
 
 use std::borrow::Cow;
 
+use crate::anchor::Anchor;
 use crate::commitment::DisclosedOpening;
 use crate::evidence::{Entries, Evidence, EvidenceError, HashBytes, Head, ProvenEntry};
 use crate::merkle::Hash;
@@ -54,7 +57,7 @@ pub fn verify_with_weights(
         card: evidence.card.as_ref().map(|card| Cow::Borrowed(card.as_slice())),
         keys: evidence.keys,
         heads: evidence.heads,
-        anchors: evidence.anchors.len(),
+        anchors: evidence.anchors,
         weights,
         openings: evidence.openings,
     };
@@ -97,8 +100,8 @@ pub struct Parts<'a> {
     pub keys: Vec<String>,
     /// Signed tree heads, oldest first.
     pub heads: Vec<Head>,
-    /// How many anchors there are.
-    pub anchors: usize,
+    /// Published heads.
+    pub anchors: Vec<Anchor>,
     /// The weight root of a model that the verifying person holds.
     pub weights: Option<Hash>,
     /// Opened private fields.
@@ -128,8 +131,9 @@ pub fn verify_parts(
     let card = claims::check(card, &heads, &replay, &mut checks);
     weights::check(parts, &replay, &mut checks);
     let openings = replay.openings(&parts.openings, &mut checks);
-    requirements::check(parts, policy, &heads, &replay, &mut checks);
-    summary::report(parts, policy, heads, replay, card, openings, checks)
+    let anchors = anchors::check(parts, policy, &heads, &replay, &mut checks);
+    requirements::check(policy, &heads, &replay, &anchors, &mut checks);
+    summary::report(parts, policy, heads, replay, anchors, card, openings, checks)
 }
 
 fn pass(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {

@@ -2,6 +2,7 @@
 //! numbered without a gap; on the way the card's claims are derived again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use ciborium::Value;
 
@@ -59,6 +60,8 @@ pub struct Replay {
     /// The first update that started from the weights asked for.
     pub started_from: Option<u64>,
     wanted_weights: Option<String>,
+    /// The newest unbroken row of entries that only note a publication.
+    notices: Range<u64>,
     frontier: Frontier,
     run_positions: HashMap<RunId, usize>,
     roots: BTreeMap<u64, Option<Hash>>,
@@ -77,6 +80,10 @@ pub struct RunState {
     pub started: Option<u64>,
     pub ended: Option<u64>,
     pub events: u64,
+    /// The index of its first event here.
+    pub first: u64,
+    /// The index of its `run.end`.
+    pub last: Option<u64>,
     next_seq: u64,
 }
 
@@ -257,6 +264,7 @@ impl Replay {
         self.builder.add(index, &event);
         self.number(index, &event);
         self.clock(index, &event);
+        self.notice(index, &event);
         if let EventType::Other(name) = &event.kind {
             *self.unknown_types.entry(name.clone()).or_default() += 1;
         }
@@ -272,6 +280,18 @@ impl Replay {
         if let Some(wanted) = self.opened.get_mut(&index) {
             *wanted = Some(event);
         }
+    }
+
+    fn notice(&mut self, index: u64, event: &Event) {
+        let is_notice = event.kind == EventType::HeadPublished;
+        let from =
+            if is_notice && self.notices.end == index { self.notices.start } else { index };
+        self.notices = if is_notice { from..index + 1 } else { index + 1..index + 1 };
+    }
+
+    /// How many entries there are before those at the end of the log that only note a publication.
+    pub fn notices_from(&self, size: u64) -> u64 {
+        if self.notices.end == size { self.notices.start } else { size }
     }
 
     fn weigh(&mut self, weights: WeightsEvent) {
@@ -290,7 +310,15 @@ impl Replay {
     fn number(&mut self, index: u64, event: &Event) {
         let position = *self.run_positions.entry(event.run).or_insert_with(|| {
             let id = event.run;
-            self.runs.push(RunState { id, started: None, ended: None, events: 0, next_seq: 0 });
+            self.runs.push(RunState {
+                id,
+                started: None,
+                ended: None,
+                events: 0,
+                first: index,
+                last: None,
+                next_seq: 0,
+            });
             self.runs.len() - 1
         });
         let run = &mut self.runs[position];
