@@ -98,9 +98,8 @@ impl Tsa {
     }
 
     fn certificates(&self, files: &[&str]) -> Vec<Vec<u8>> {
-        let der = |file: &&str| {
-            openssl(self.home.path(), &["x509", "-in", file, "-outform", "DER"], b"")
-        };
+        let der =
+            |file: &&str| openssl(self.home.path(), &["x509", "-in", file, "-outform", "DER"], b"");
         files.iter().map(der).collect()
     }
 }
@@ -115,8 +114,7 @@ fn make_authority(folder: &Path) {
         let subject = format!("/O=Test/CN=Test time stamps, {name}");
         let ask = ["req", "-new", "-config", "tsa.cnf", "-subj", &subject];
         openssl(folder, &[&ask[..], &["-key", &key, "-out", &request]].concat(), b"");
-        let issuer: &[&str] =
-            if name == "root" { &["-selfsign"] } else { &["-cert", "root.pem"] };
+        let issuer: &[&str] = if name == "root" { &["-selfsign"] } else { &["-cert", "root.pem"] };
         let (certificate, kind) =
             (format!("{name}.pem"), if name == "root" { "root" } else { "stamping" });
         let issue = ["ca", "-batch", "-notext", "-config", "tsa.cnf", "-keyfile", "root.key"];
