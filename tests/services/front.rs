@@ -1,6 +1,7 @@
 //! What a test can do to an answer, whatever the service behind.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use end_to_end::services::{Fault, Front, Reply, get, post};
@@ -24,6 +25,13 @@ fn each_fault_befalls_one_request() {
     let start = Instant::now();
     proper();
     assert!(start.elapsed() >= Duration::from_millis(200));
+
+    front.next("/there", Fault::Silence);
+    let mut client = TcpStream::connect(front.url().trim_start_matches("http://")).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    client.write_all(b"GET /there HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    proper();
 
     front.next("/elsewhere", Fault::Refuse);
     proper();

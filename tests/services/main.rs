@@ -2,7 +2,9 @@
 //! checked by other programs, and that a test can make each fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod clients;
 mod front;
+mod publisher;
 mod rekor;
 mod tsa;
 mod witness;

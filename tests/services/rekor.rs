@@ -5,52 +5,23 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use end_to_end::services::{Fault, Key, Rekor, Reply, Tools, get, openssl, post};
+use end_to_end::services::{Fault, Rekor, Reply, Tools, get, post};
 use serde_json::{Value as Json, json};
 use trail::checkpoint::Checkpoint;
 use trail::merkle::{Hash, leaf_hash, sha256, verify_inclusion};
 use trail::note::{KeyKind, Note, VerifierKey};
 use trail::tile::{TileId, split_bundle};
 
+use crate::publisher::{Publisher, submit};
+
 const ORIGIN: &str = "rekor.localhost";
-
-/// What a client that publishes has: a key, and statements it signs.
-struct Publisher {
-    home: tempfile::TempDir,
-    key: Key,
-}
-
-impl Publisher {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let key = Key::p256(home.path().join("publisher.pem"));
-        Self { home, key }
-    }
-
-    /// A `hashedrekord` request for a DSSE envelope with this payload.
-    fn request(&self, payload: &str) -> Json {
-        let kind = "application/vnd.in-toto+json";
-        let pae = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
-        let digest = openssl(self.home.path(), &["dgst", "-sha256", "-binary"], pae.as_bytes());
-        json!({ "hashedRekordRequestV002": {
-            "digest": STANDARD.encode(digest),
-            "signature": {
-                "content": STANDARD.encode(self.key.sign(pae.as_bytes())),
-                "verifier": {
-                    "publicKey": { "rawBytes": STANDARD.encode(self.key.public()) },
-                    "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                },
-            },
-        }})
-    }
-}
 
 #[test]
 fn an_entry_is_included_in_a_checkpoint_the_log_signed() {
     let Some(tools) = Tools::find() else { return };
     let (rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
     for (index, payload) in ["one", "two", "three"].into_iter().enumerate() {
-        let request = publisher.request(payload);
+        let request = publisher.sign(payload).request();
         let reply = submit(&rekor, &request);
         assert_eq!(reply.status, 201, "{}", reply.text());
         let entry = reply.json();
@@ -74,7 +45,7 @@ fn an_entry_is_included_in_a_checkpoint_the_log_signed() {
 fn entries_and_their_hashes_are_read_from_tiles() {
     let Some(tools) = Tools::find() else { return };
     let (rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
-    let requests = ["one", "two", "three"].map(|payload| publisher.request(payload));
+    let requests = ["one", "two", "three"].map(|payload| publisher.sign(payload).request());
     for request in &requests {
         assert_eq!(submit(&rekor, request).status, 201);
     }
@@ -97,8 +68,8 @@ fn entries_and_their_hashes_are_read_from_tiles() {
 fn a_duplicate_is_answered_with_the_index_and_no_proof() {
     let Some(tools) = Tools::find() else { return };
     let (mut rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
-    let request = publisher.request("one");
-    assert_eq!(submit(&rekor, &publisher.request("before")).status, 201);
+    let request = publisher.sign("one").request();
+    assert_eq!(submit(&rekor, &publisher.sign("before").request()).status, 201);
     assert_eq!(submit(&rekor, &request).status, 201);
     let duplicate = |rekor: &Rekor| {
         let reply = submit(rekor, &request);
@@ -112,7 +83,7 @@ fn a_duplicate_is_answered_with_the_index_and_no_proof() {
     rekor.resume();
     duplicate(&rekor);
     // The same statement signed anew is another entry: ECDSA draws a number for each signature.
-    let again = submit(&rekor, &publisher.request("one"));
+    let again = submit(&rekor, &publisher.sign("one").request());
     assert_eq!(again.json()["logIndex"], "2", "{}", again.text());
 }
 
@@ -120,7 +91,7 @@ fn a_duplicate_is_answered_with_the_index_and_no_proof() {
 fn a_forgetful_log_takes_a_duplicate_after_a_restart() {
     let Some(tools) = Tools::find() else { return };
     let (mut rekor, publisher) = (Rekor::forgetful(&tools, ORIGIN), Publisher::new());
-    let request = publisher.request("one");
+    let request = publisher.sign("one").request();
     assert_eq!(submit(&rekor, &request).status, 201);
     assert_eq!(submit(&rekor, &request).status, 409);
     rekor.stop();
@@ -133,7 +104,7 @@ fn a_forgetful_log_takes_a_duplicate_after_a_restart() {
 fn bad_requests_are_refused_with_a_reason() {
     let Some(tools) = Tools::find() else { return };
     let (rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
-    let good = publisher.request("one");
+    let good = publisher.sign("one").request();
     let with = |path: &str, value: Json| {
         let mut request = good.clone();
         *request.pointer_mut(path).unwrap() = value;
@@ -164,14 +135,14 @@ fn bad_requests_are_refused_with_a_reason() {
 fn down_it_refuses_connections_and_up_again_it_has_the_same_url_and_entries() {
     let Some(tools) = Tools::find() else { return };
     let (mut rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
-    assert_eq!(submit(&rekor, &publisher.request("one")).status, 201);
+    assert_eq!(submit(&rekor, &publisher.sign("one").request()).status, 201);
     let url = rekor.url();
     rekor.stop();
     let error = get(&format!("{url}/api/v2/checkpoint")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     rekor.resume();
     assert_eq!(rekor.url(), url);
-    assert_eq!(submit(&rekor, &publisher.request("two")).json()["logIndex"], "1");
+    assert_eq!(submit(&rekor, &publisher.sign("two").request()).json()["logIndex"], "1");
 }
 
 /// The cause of most duplicates: the log took the entry and its answer got lost.
@@ -179,7 +150,7 @@ fn down_it_refuses_connections_and_up_again_it_has_the_same_url_and_entries() {
 fn an_entry_whose_answer_is_lost_is_in_the_log() {
     let Some(tools) = Tools::find() else { return };
     let (rekor, publisher) = (Rekor::start(&tools, ORIGIN), Publisher::new());
-    let request = publisher.request("one");
+    let request = publisher.sign("one").request();
     rekor.front().next("/log/entries", Fault::LoseAnswer);
     let url = format!("{}/api/v2/log/entries", rekor.url());
     let body = request.to_string();
@@ -188,15 +159,10 @@ fn an_entry_whose_answer_is_lost_is_in_the_log() {
     assert_eq!((reply.status, reply.header("x-log-index")), (409, Some("0")));
 
     rekor.front().next("/log/entries", Fault::Refuse);
-    let request = publisher.request("two");
+    let request = publisher.sign("two").request();
     assert!(post(&url, "application/json", request.to_string().as_bytes()).is_err());
     assert_eq!(submit(&rekor, &request).status, 201, "the log never saw the first");
     assert_eq!(rekor.front().seen().len(), 4);
-}
-
-fn submit(rekor: &Rekor, request: &Json) -> Reply {
-    let url = format!("{}/api/v2/log/entries", rekor.url());
-    post(&url, "application/json", request.to_string().as_bytes()).unwrap()
 }
 
 /// Reads a file of the log. A checkpoint is published before the answer, its tiles before it.

@@ -18,7 +18,7 @@ impl Exchange {
         let query = ["ts", "-query", "-data", "data", "-sha256", "-cert"];
         let query = openssl(home.path(), &query, b"");
         let reply = post(&tsa.url(), "application/timestamp-query", &query).unwrap();
-        assert_eq!(reply.status, 201, "{:?}", String::from_utf8_lossy(&reply.body));
+        assert_eq!(reply.status, 200, "{:?}", String::from_utf8_lossy(&reply.body));
         assert_eq!(reply.header("content-type"), Some("application/timestamp-reply"));
         let write = |name, content: &[u8]| std::fs::write(home.path().join(name), content).unwrap();
         write("query", &query);

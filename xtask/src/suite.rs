@@ -83,6 +83,7 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 
 fn rust(workspace: &Workspace) -> Result<()> {
     toolchain::services(workspace)?;
+    toolchain::npm(workspace)?;
     shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }
 

@@ -4,6 +4,7 @@
 
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -103,6 +104,12 @@ pub fn send(address: &str, request: &Request) -> io::Result<Reply> {
     let status = status.ok_or(io::ErrorKind::InvalidData)?;
     let body = read_body(&mut reader, &headers, true)?;
     Ok(Reply { status, headers, body })
+}
+
+/// Passes a request on to the server on this loopback port.
+pub fn forward(port: &AtomicU16, request: &Request) -> Reply {
+    let server = format!("127.0.0.1:{}", port.load(Ordering::SeqCst));
+    send(&server, request).unwrap_or_else(|error| Reply::new(502, "text/plain", error.to_string()))
 }
 
 /// Reads the request that a client sends on a connection.

@@ -37,10 +37,6 @@ pub struct Tools {
 impl Tools {
     /// Looks for them; says why and gives `None` where they were not built.
     pub fn find() -> Option<Self> {
-        let built = |name: &str| {
-            let path = checkout().join(".cache/go/bin").join(name);
-            path.is_file().then_some(path)
-        };
         let tools = built("posix")
             .zip(built("litewitness"))
             .map(|(rekor, litewitness)| Self { rekor, litewitness });
@@ -49,4 +45,10 @@ impl Tools {
         }
         tools
     }
+}
+
+/// A program that `cargo xtask toolchain` has built with Go, or `cargo xtask soak` if it takes long.
+pub fn built(name: &str) -> Option<PathBuf> {
+    let path = checkout().join(".cache/go/bin").join(name);
+    path.is_file().then_some(path)
 }

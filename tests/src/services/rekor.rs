@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::exchange::{self, Reply, Request, get};
+use super::Tools;
+use super::exchange::{Reply, Request, forward, get};
 use super::front::Front;
 use super::openssl::Key;
 use super::process::{Process, free_ports};
-use super::{Tools, openssl::openssl};
 
 /// A log that starts empty and lives as long as this value.
 #[derive(Debug)]
@@ -130,12 +130,6 @@ impl Rekor {
     pub fn storage(&self) -> PathBuf {
         self.home.path().join("log")
     }
-
-    /// Its key as `openssl` prints it, for people.
-    pub fn public_pem(&self) -> Vec<u8> {
-        let arguments = ["pkey", "-pubout", "-in", "log.pem"];
-        openssl(self.home.path(), &arguments, b"")
-    }
 }
 
 fn answer(storage: &Path, port: &AtomicU16, request: &Request) -> Reply {
@@ -144,9 +138,7 @@ fn answer(storage: &Path, port: &AtomicU16, request: &Request) -> Reply {
     if request.method == "GET" && (file == "checkpoint" || file.starts_with("tile/")) {
         return read(storage, file);
     }
-    let server = format!("127.0.0.1:{}", port.load(Ordering::SeqCst));
-    exchange::send(&server, request)
-        .unwrap_or_else(|error| Reply::new(502, "text/plain", error.to_string()))
+    forward(port, request)
 }
 
 fn read(storage: &Path, file: &str) -> Reply {

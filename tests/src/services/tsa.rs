@@ -190,7 +190,7 @@ fn answer(folder: &Path, manner: Manner, request: &Request) -> Reply {
             text(415, "not a time-stamp query\n")
         }
         ("POST", PATH) => match stamp(folder, manner, &request.body) {
-            Some(stamp) => Reply::new(201, "application/timestamp-reply", stamp),
+            Some(stamp) => Reply::new(200, "application/timestamp-reply", stamp),
             None => text(400, "no RFC 3161 request\n"),
         },
         _ => text(404, "no such resource\n"),

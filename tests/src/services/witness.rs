@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 use super::Tools;
-use super::exchange::{self, Reply, get};
+use super::exchange::{forward, get};
 use super::front::Front;
 use super::process::{Process, free_ports};
 
@@ -34,11 +34,7 @@ impl Witness {
         let (agent, fingerprint) = agent_with_key(home.path());
         let behind = Arc::new(AtomicU16::new(0));
         let port = Arc::clone(&behind);
-        let front = Front::start(move |request| {
-            let server = format!("127.0.0.1:{}", port.load(Ordering::SeqCst));
-            exchange::send(&server, request)
-                .unwrap_or_else(|error| Reply::new(502, "text/plain", error.to_string()))
-        });
+        let front = Front::start(move |request| forward(&port, request));
         let (tools, name) = (tools.clone(), name.to_owned());
         let mut witness =
             Self { server: None, front, behind, name, fingerprint, tools, _agent: agent, home };
