@@ -176,8 +176,7 @@ impl AnchorTrust {
         bundle: &Bundle,
         signature: &SignatureBytes,
     ) -> Result<Option<Clock>, AnchorError> {
-        let stamps =
-            &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
+        let stamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
         let mut clocks = stamps
             .iter()
             .map(|stamp| self.stamped(&stamp.signed_timestamp, signature))
@@ -267,10 +266,9 @@ fn is_p256(spki: &[u8]) -> bool {
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
         0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
     ];
-    spki.strip_prefix(&P256)
-        .is_some_and(|rest| rest.len() == 64)
-        .then(|| p256::ecdsa::VerifyingKey::from_sec1_bytes(&spki[26..]).is_ok())
-        .unwrap_or(false)
+    spki.len() == P256.len() + 64
+        && spki.starts_with(&P256)
+        && p256::ecdsa::VerifyingKey::from_sec1_bytes(&spki[P256.len() - 1..]).is_ok()
 }
 
 fn authorities(root: &TrustedRoot) -> Vec<(TsaAuthority, String)> {
@@ -283,7 +281,9 @@ fn authorities(root: &TrustedRoot) -> Vec<(TsaAuthority, String)> {
             .into_iter()
             .find_map(|name| name.clone().filter(|name| !name.is_empty()))
             .unwrap_or_else(|| format!("time-stamping authority {}", position + 1));
-        list.extend(single.tsa_authorities().into_iter().map(|authority| (authority, name.clone())));
+        list.extend(
+            single.tsa_authorities().into_iter().map(|authority| (authority, name.clone())),
+        );
     }
     list
 }
@@ -344,8 +344,8 @@ fn log_checkpoint(
         .as_ref()
         .ok_or_else(|| AnchorError::new("there is no proof that the log holds it"))?;
     let envelope = proof.checkpoint.envelope();
-    let note = Note::parse(envelope)
-        .map_err(|e| AnchorError(format!("the log's checkpoint: {e}")))?;
+    let note =
+        Note::parse(envelope).map_err(|e| AnchorError(format!("the log's checkpoint: {e}")))?;
     let host = host(&log.base_url);
     let origin = origin_of(&note.text);
     // v1 adds the tree's number to its name: `rekor.sigstore.dev - 1193050959916656506`.

@@ -59,7 +59,7 @@ pub fn check(
             return anchors;
         }
         Err(Unverified::Wrong(reason)) => {
-            checks.push(fail("anchors.publication", PUBLICATION, reason));
+            checks.push(fail("anchors", PUBLICATION, reason));
             return anchors;
         }
     }
@@ -127,10 +127,7 @@ fn verified(
 
 /// The head that an anchor is about must be here: else it says nothing about this log.
 #[cfg(feature = "anchors")]
-fn of_a_head(
-    anchor: crate::anchor::VerifiedAnchor,
-    heads: &Heads,
-) -> Result<AnchorReport, String> {
+fn of_a_head(anchor: crate::anchor::VerifiedAnchor, heads: &Heads) -> Result<AnchorReport, String> {
     use super::bytes;
 
     let said = &anchor.head;
@@ -180,16 +177,16 @@ fn nothing(required: u64, here: &str) -> Check {
     if required > 0 {
         let reason =
             format!("your policy requires {}, and {here}", count(required, "anchor", "anchors"));
-        return fail("anchors.publication", PUBLICATION, reason);
+        return fail("anchors", PUBLICATION, reason);
     }
-    absent("anchors.publication", PUBLICATION, here)
+    absent("anchors", PUBLICATION, here)
 }
 
 fn publication(list: &[AnchorReport], required: u64) -> Check {
     let here = count(list.len() as u64, "anchor", "anchors");
     if (list.len() as u64) < required {
         return fail(
-            "anchors.publication",
+            "anchors",
             PUBLICATION,
             format!("your policy requires {required} and there is {here}"),
         );
@@ -198,7 +195,7 @@ fn publication(list: &[AnchorReport], required: u64) -> Check {
     logs.sort_unstable();
     logs.dedup();
     let mut check = pass(
-        "anchors.publication",
+        "anchors",
         PUBLICATION,
         format!(
             "{here}, each signed with the publishing key you chose and shown to be in {}",
@@ -274,7 +271,7 @@ fn time(anchors: &Anchors) -> Check {
         let since = to_rfc3339(public.since);
         return pass("anchors.time", TIME, format!("public since {since}, by {}", public.by));
     }
-    match anchors.list.iter().filter(|anchor| anchor.public_at.is_some()).next_back() {
+    match anchors.list.iter().rfind(|anchor| anchor.public_at.is_some()) {
         Some(anchor) => absent(
             "anchors.time",
             TIME,

@@ -284,8 +284,7 @@ impl Replay {
 
     fn notice(&mut self, index: u64, event: &Event) {
         let is_notice = event.kind == EventType::HeadPublished;
-        let from =
-            if is_notice && self.notices.end == index { self.notices.start } else { index };
+        let from = if is_notice && self.notices.end == index { self.notices.start } else { index };
         self.notices = if is_notice { from..index + 1 } else { index + 1..index + 1 };
     }
 

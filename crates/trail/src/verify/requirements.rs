@@ -54,19 +54,25 @@ fn age(days: u64, policy: &TrustPolicy, anchors: &Anchors) -> Check {
     const TITLE: &str = "Your policy limits the age of the newest independent date";
     let allowed = count(days, "day", "days");
     let Some(public) = &anchors.public else {
-        let reason = format!("at most {allowed} are allowed, and no date is independently shown here");
+        let reason =
+            format!("at most {allowed} are allowed, and no date is independently shown here");
         return fail("policy.max_age_days", TITLE, reason);
     };
     let since = to_rfc3339(public.since);
     match days_until(public.since, policy.today()) {
         None => fail("policy.max_age_days", TITLE, "the day of this verification is not known"),
-        Some(age) if age <= days => {
-            pass("policy.max_age_days", TITLE, format!("public since {since}; {allowed} are allowed"))
-        }
+        Some(age) if age <= days => pass(
+            "policy.max_age_days",
+            TITLE,
+            format!("public since {since}; {allowed} are allowed"),
+        ),
         Some(age) => fail(
             "policy.max_age_days",
             TITLE,
-            format!("public since {since}, {} ago; {allowed} are allowed", count(age, "day", "days")),
+            format!(
+                "public since {since}, {} ago; {allowed} are allowed",
+                count(age, "day", "days")
+            ),
         ),
     }
 }

@@ -275,7 +275,7 @@ impl Sentences<'_> {
 
     /// What is public, since when and by whose clock.
     fn publication(&self, list: &mut Vec<String>) {
-        if !self.passed("anchors.publication") || !self.passed("anchors.sequence") {
+        if !self.passed("anchors") || !self.passed("anchors.sequence") {
             return;
         }
         let size = self.heads.newest().map_or(0, |head| head.size);
@@ -314,7 +314,7 @@ impl Sentences<'_> {
                     .to_owned(),
             };
         }
-        let because = if !self.parts.anchors.is_empty() && !self.passed("anchors.publication") {
+        let because = if !self.parts.anchors.is_empty() && !self.passed("anchors") {
             "the anchors that are here are not verified"
         } else if !self.anchors.list.is_empty() {
             "the newest tree head is not shown to be public"
