@@ -94,7 +94,7 @@ fn speaks_of_a_head(card: &Card, heads: &Heads, replay: &Replay) -> Check {
             format!("it speaks of another log, {}", cut(&as_of.origin)),
         );
     }
-    if replay.root_at_card.is_some_and(|root| hex::encode(root) != as_of.root) {
+    if replay.roots.get(as_of.size).is_some_and(|root| hex::encode(root) != as_of.root) {
         return fail(
             "card.head",
             HEAD,

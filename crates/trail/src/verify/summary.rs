@@ -3,6 +3,7 @@
 use super::claims::CheckedCard;
 use super::count;
 use super::heads::Heads;
+use super::history;
 use super::replay::Replay;
 use super::{Parts, some_of};
 use crate::card::{ClaimKind, PRIVACY_SCOPE};
@@ -10,8 +11,8 @@ use crate::event::EventType;
 use crate::note::VerifierKey;
 use crate::policy::TrustPolicy;
 use crate::report::{
-    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, Key, NOT_PROVEN, OpeningReport,
-    Outcome, Report, RunReport, Verdict,
+    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, HistoryReport, Key, NOT_PROVEN,
+    OpeningReport, Outcome, Report, RunReport, Verdict,
 };
 use crate::time::to_rfc3339;
 
@@ -22,6 +23,7 @@ pub fn report(
     replay: Replay,
     card: Option<CheckedCard>,
     openings: Vec<OpeningReport>,
+    history: Option<HistoryReport>,
     checks: Vec<Check>,
 ) -> Report {
     let verdict = verdict(&heads, &checks);
@@ -32,6 +34,7 @@ pub fn report(
         heads: &heads,
         replay: &replay,
         card: card.as_ref(),
+        history: history.as_ref(),
         checks: &checks,
     };
     let (established, not_established) = (said.established(), said.not_established());
@@ -54,6 +57,7 @@ pub fn report(
         runs: replay.runs.iter().map(run_report).collect(),
         weights: replay.weights.into(),
         openings,
+        history,
         entries: EntriesReport {
             present: replay.present,
             of: newest.map_or(0, |head| head.size),
@@ -153,6 +157,7 @@ struct Sentences<'a> {
     heads: &'a Heads,
     replay: &'a Replay,
     card: Option<&'a CheckedCard>,
+    history: Option<&'a HistoryReport>,
     checks: &'a [Check],
 }
 
@@ -219,6 +224,7 @@ impl Sentences<'_> {
         if self.passed("weights") {
             list.push("The weights you hold are among those logged.".to_owned());
         }
+        list.extend(self.history.and_then(history::established));
         list
     }
 
@@ -248,6 +254,7 @@ impl Sentences<'_> {
         if self.is_absent("weights") {
             list.push("That the weights you hold are in the log.".to_owned());
         }
+        list.extend(self.history.and_then(history::not_established));
         if self.is_absent("events.time") {
             list.push(
                 "The order of events in time: the producer's clock runs backwards in places."
