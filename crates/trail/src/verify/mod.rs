@@ -10,13 +10,14 @@
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
 //! | `history` | an earlier record of the log, and whether this one continues it |
-//! | `roots` | the roots that the log had at some of its sizes |
+//! | `roots`, `places` | the roots that the log had at some of its sizes; places in it where something is looked for |
 //! | `requirements` | what the policy asks for |
 //! | `summary` | the verdict and the two lists in words |
 
 mod claims;
 mod heads;
 mod history;
+mod places;
 mod replay;
 mod requirements;
 mod roots;

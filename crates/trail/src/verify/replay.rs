@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use ciborium::Value;
 
 use super::heads::Heads;
+use super::places::Places;
 use super::roots::Roots;
 use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass, some_of};
 use crate::card::{AsOf, Card, CardBuilder, PRIVATE_FIELDS, Pointer};
@@ -45,8 +46,8 @@ pub struct Replay {
     pub derived: Option<Card>,
     /// The entry that holds the card's digest.
     pub card_entry: Option<u64>,
-    /// Entries that the card's claims point at and that are not there.
-    pub missing: BTreeSet<u64>,
+    /// The entries that the card's claims point at, noted when they are there.
+    pub pointed_at: Places<()>,
     /// The runs, in order of appearance.
     pub runs: Vec<RunState>,
     /// Types that this version does not know.
@@ -61,7 +62,7 @@ pub struct Replay {
     pub roots: Roots,
     wanted_weights: Option<String>,
     run_positions: HashMap<RunId, usize>,
-    opened: BTreeMap<u64, Option<Event>>,
+    opened: Places<Event>,
     card_digest: Option<Hash>,
     bad_event: Option<String>,
     bad_sequence: Option<String>,
@@ -98,18 +99,16 @@ pub fn replay(
     let card = wanted.card;
     let as_of = card.map(|(card, _)| card.as_of.clone());
     let sizes = wanted.sizes.into_iter().chain(as_of.as_ref().map(|as_of| as_of.size));
+    let claims = card.iter().flat_map(|(card, _)| &card.claims);
+    let pointers = claims.flat_map(|claim| &claim.evidence);
     let mut replay = Replay {
+        pointed_at: Places::new(pointers.filter_map(Pointer::entry)),
+        opened: Places::new(parts.openings.iter().map(|opening| opening.index)),
         card_digest: card.map(|(_, digest)| *digest),
         wanted_weights: wanted.weights.as_ref().map(hex::encode),
         roots: Roots::at(sizes),
         ..Replay::default()
     };
-    for opening in &parts.openings {
-        replay.opened.insert(opening.index, None);
-    }
-    let claims = card.iter().flat_map(|(card, _)| &card.claims);
-    let pointers = claims.flat_map(|claim| &claim.evidence);
-    replay.missing.extend(pointers.filter_map(Pointer::entry));
     match entries {
         EntryStream::All(all) => replay.all(all, heads, as_of.as_ref(), checks),
         EntryStream::Some(some) => replay.some(some, heads, as_of.as_ref(), checks),
@@ -244,7 +243,7 @@ impl Replay {
     }
 
     fn event(&mut self, index: u64, entry: &[u8]) {
-        self.missing.remove(&index);
+        self.pointed_at.note(index, || ());
         let event = match Event::decode(entry) {
             Ok(event) => event,
             Err(e) => {
@@ -270,9 +269,7 @@ impl Replay {
                 self.card_entry.get_or_insert(index);
             }
         }
-        if let Some(wanted) = self.opened.get_mut(&index) {
-            *wanted = Some(event);
-        }
+        self.opened.note(index, || event);
     }
 
     fn weigh(&mut self, weights: WeightsEvent) {
@@ -416,7 +413,7 @@ impl Replay {
         if !self.proven {
             return Err("the entries are not shown to be in the log");
         }
-        let event = self.opened.get(&opening.index).and_then(Option::as_ref);
+        let event = self.opened.get(opening.index);
         let event = event.ok_or("the entry is not in the file")?;
         if event.kind != EventType::Annotation || !PRIVATE_FIELDS.contains(&opening.field.as_str())
         {
