@@ -28,8 +28,7 @@ pub fn verify(target: &str, question: &Question<'_>) -> Result<Report, Failure> 
 
 fn file(path: &Path, question: &Question<'_>) -> Result<Report, Failure> {
     let bytes = fs::read(path).map_err(|e| Failure::file(path, "read the file", &e))?;
-    verify::verify(&bytes, question)
-        .map_err(|e| Failure::input(format!("{}: {e}", path.display())))
+    verify::verify(&bytes, question).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
 }
 
 /// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing
@@ -67,8 +66,8 @@ fn remote(url: &str, question: &Question<'_>) -> Result<Report, Failure> {
         let entries = CheckedEntries::new(&log, size).map(|entry| only_events(entry?));
         return Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), question));
     }
-    parts.older = older_root(&log, size, question)
-        .map_err(|e| Failure::Outside(format!("{url}: {e}")))?;
+    parts.older =
+        older_root(&log, size, question).map_err(|e| Failure::Outside(format!("{url}: {e}")))?;
     if parts.older.is_none() {
         return Ok(head_only);
     }
@@ -82,7 +81,8 @@ fn older_root(
     question: &Question<'_>,
 ) -> Result<Option<OlderRoot>, TileError<String>> {
     let earlier = question.earlier.and_then(Earlier::newest);
-    let Some((_, earlier)) = earlier.filter(|(_, earlier)| (1..size).contains(&earlier.size)) else {
+    let Some((_, earlier)) = earlier.filter(|(_, earlier)| (1..size).contains(&earlier.size))
+    else {
         return Ok(None);
     };
     let tree = TileTree::new(log, size);

@@ -95,7 +95,12 @@ fn the_later_file_may_be_the_one_that_was_brought() {
     assert_eq!((history.result, history.reversed), (Outcome::Pass, true));
     assert_eq!(history.earlier.unwrap().size, 10);
     assert_eq!(report.size, 10);
-    assert!(report.established.iter().any(|said| said.starts_with("This log (size 10) is a prefix of the one")));
+    assert!(
+        report
+            .established
+            .iter()
+            .any(|said| said.starts_with("This log (size 10) is a prefix of the one"))
+    );
 }
 
 #[test]
@@ -133,7 +138,10 @@ fn a_rewritten_history_with_the_same_key_fails_and_both_heads_are_shown() {
             let (earlier, later) = (history.earlier.unwrap(), history.later.unwrap());
             assert_eq!((earlier.size, later.size), sizes);
             let signer = format!("{}+{}", log.origin, log.vkey().id_hex());
-            assert_eq!((&earlier.signed_by, &later.signed_by), (&vec![signer.clone()], &vec![signer]));
+            assert_eq!(
+                (&earlier.signed_by, &later.signed_by),
+                (&vec![signer.clone()], &vec![signer])
+            );
             let notes = [log.note(earlier.size as usize), other.note(earlier.size as usize)];
             assert!(notes.contains(&earlier.note));
             let check = report.checks.iter().find(|check| check.name == "history").unwrap();
@@ -192,7 +200,8 @@ fn another_log_and_another_key_are_no_contradiction_and_no_continuation() {
         assert_ne!(history.earlier.unwrap().signed_by, history.later.unwrap().signed_by);
     }
     // Of a checkpoint that no known key signed nothing is known, not even that it is somebody's.
-    let (report, history) = compare(&record(&log, &[20], true), other.note(10).as_bytes(), Some(&policy));
+    let (report, history) =
+        compare(&record(&log, &[20], true), other.note(10).as_bytes(), Some(&policy));
     assert_eq!((report.verdict, history.result), (Verdict::Signed, Outcome::Absent));
     assert!(history.reason.contains("no key known here signed"), "{}", history.reason);
 
@@ -217,7 +226,9 @@ fn an_earlier_file_that_is_bad_itself_says_so_and_does_not_count() {
     let mut wrong_signature = good.clone();
     wrong_signature.heads[1].note = log.note(10).replace("\n10\n", "\n11\n");
     let mut named = good.clone();
-    named.keys.push(Log { key: SigningKey::from_bytes(&[2; 32]), ..Log::sample(0) }.vkey().to_string());
+    named
+        .keys
+        .push(Log { key: SigningKey::from_bytes(&[2; 32]), ..Log::sample(0) }.vkey().to_string());
     let wrong_entries = Evidence { entries: evidence(&other, &[10], true).entries, ..good };
     for bad in [wrong_proof, wrong_order, no_heads, wrong_signature, named, wrong_entries] {
         let (report, history) = compare(&later, &bad.to_bytes().unwrap(), Some(&log.policy()));

@@ -46,7 +46,8 @@ pub fn run(args: &Demo, output: &Output) -> Done {
     audit.end_run("completed")?;
 
     let card = audit.card()?;
-    let evidence = audit.reader().evidence(&card, audit.vkey(), EntryChoice::All, Vec::new(), &[])?;
+    let evidence =
+        audit.reader().evidence(&card, audit.vkey(), EntryChoice::All, Vec::new(), &[])?;
     let file = dir.join("demo.evidence");
     let bytes = evidence.to_bytes().map_err(|e| Failure::file(&file, "write the evidence", &e))?;
     write_file(&file, &bytes)?;

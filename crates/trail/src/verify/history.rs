@@ -122,7 +122,8 @@ pub fn check(
     checks: &mut Vec<Check>,
 ) -> HistoryReport {
     let now = Side { heads: here, roots: Some(&replay.roots).filter(|_| replay.complete), parts };
-    let then = Side { heads: &before.heads, roots: before.roots.as_ref(), parts: &Parts::default() };
+    let then =
+        Side { heads: &before.heads, roots: before.roots.as_ref(), parts: &Parts::default() };
     let found = compare(&then, &now, before.bad.as_deref());
     let (mut earlier, mut later) = (found.then, found.now);
     let size = |head: Option<&SignedHead>| head.map(|head| head.checkpoint.size);
@@ -336,6 +337,7 @@ pub fn established(history: &HistoryReport) -> Option<String> {
 
 /// For the list of what is not.
 pub fn not_established(history: &HistoryReport) -> Option<String> {
-    (history.result == Outcome::Absent)
-        .then(|| format!("That this log continues the one you were given before: {}.", history.reason))
+    (history.result == Outcome::Absent).then(|| {
+        format!("That this log continues the one you were given before: {}.", history.reason)
+    })
 }

@@ -35,6 +35,7 @@ use crate::report::{Bytes, Check, Outcome, Report};
 
 pub use history::Earlier;
 use replay::Wanted;
+use summary::Gave;
 
 /// What the verifying person brings along, besides the evidence.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +162,7 @@ pub fn verify_parts(
     let history = before.map(|before| history::check(before, parts, &heads, &replay, &mut checks));
     let openings = replay.openings(&parts.openings, &mut checks);
     requirements::check(parts, policy, &heads, &replay, &mut checks);
-    summary::report(parts, policy, heads, replay, card, openings, history, checks)
+    summary::report(parts, policy, Gave { heads, replay, card, openings, history, checks })
 }
 
 fn pass(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {

@@ -16,16 +16,18 @@ use crate::report::{
 };
 use crate::time::to_rfc3339;
 
-pub fn report(
-    parts: &Parts<'_>,
-    policy: Option<&TrustPolicy>,
-    heads: Heads,
-    replay: Replay,
-    card: Option<CheckedCard>,
-    openings: Vec<OpeningReport>,
-    history: Option<HistoryReport>,
-    checks: Vec<Check>,
-) -> Report {
+/// What the checks gave.
+pub struct Gave {
+    pub heads: Heads,
+    pub replay: Replay,
+    pub card: Option<CheckedCard>,
+    pub openings: Vec<OpeningReport>,
+    pub history: Option<HistoryReport>,
+    pub checks: Vec<Check>,
+}
+
+pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Report {
+    let Gave { heads, replay, card, openings, history, checks } = gave;
     let verdict = verdict(&heads, &checks);
     let newest = heads.newest();
     let said = Sentences {
