@@ -93,7 +93,7 @@ export class EarlierPanel {
         icon(history.result),
         make("div", null, make("h3", { tabindex: "-1" }, words.title), make("p", null, words.meaning), make("p", null, fileText(`${capital(history.reason)}.`))),
       ),
-      ...heads(history),
+      ...heads(history, earlier.name),
       make(
         "dl",
         { class: "facts" },
@@ -172,16 +172,18 @@ function outcome({ result, contradiction, reversed, earlier, later }) {
 /**
  * The two signed heads; where they do not go together, not even one click away.
  * @param {History} history
+ * @param {string} name of the file that was brought
  */
-function heads({ result, earlier, later }) {
+function heads({ result, earlier, later, reversed }, name) {
   if (earlier === null || later === null) return [];
-  const titles = earlier.size === later.size ? ["One head", "The other head"] : ["The head of the smaller log", "The head of the larger log"];
+  const titles = [make("span", null, "Head in ", make("bdi", null, name)), "Head in this evidence"];
+  if (reversed) titles.reverse();
   const both = make("div", { class: "two-lists" }, headView(titles[0], earlier), headView(titles[1], later));
   return [result === "fail" ? both : details("The two signed heads", both)];
 }
 
 /**
- * @param {string} title
+ * @param {Node | string} title
  * @param {HistoryHead} head
  */
 function headView(title, head) {
@@ -199,6 +201,6 @@ function headView(title, head) {
       make("dt", null, "Signed by"),
       make("dd", null, fileText(head.signed_by.join(", ") || "no key known here")),
     ),
-    details("The head as it was signed", fileText(head.note, "data code")),
+    details("The head as it was signed", make("div", null, fileText(head.note, "data code"))),
   );
 }

@@ -264,7 +264,8 @@ struct Split<'a> {
     now: Known<'a>,
 }
 
-/// Where the two exclude each other; two heads of one size before all, for everyone sees it at a glance.
+/// Where the two exclude each other: two heads of one size before all, for everyone sees it at a glance, and
+/// newer ones before older ones.
 fn contradiction<'a>(then: &Side<'a>, now: &Side<'a>) -> Option<Split<'a>> {
     let of_both = then.heads.list.iter().chain(&now.heads.list);
     of_both
@@ -273,7 +274,7 @@ fn contradiction<'a>(then: &Side<'a>, now: &Side<'a>) -> Option<Split<'a>> {
             let split = Split { size, then: then.at(size)?, now: now.at(size)? };
             (split.then.root != split.now.root).then_some(split)
         })
-        .min_by_key(|split| (split.then.size() != split.now.size(), split.size))
+        .max_by_key(|split| (split.then.size() == split.now.size(), split.size))
 }
 
 impl Known<'_> {
