@@ -253,6 +253,49 @@ fn a_file_that_is_bad_itself_is_not_compared() {
     assert_eq!((history.result, history.later), (Outcome::Absent, None));
 }
 
+/// Nobody is accused because a file was damaged, or because somebody damaged it.
+#[test]
+fn no_flipped_byte_of_either_file_makes_a_contradiction_or_hides_one() {
+    let (log, other) = rewritten(5);
+    let checkpoint = log.note(10).into_bytes();
+    for earlier in [record(&log, &[4, 10], true), record(&log, &[4, 10], false), checkpoint] {
+        for later in [record(&log, &[20], true), record(&log, &[10, 20], false)] {
+            let (good, _) = compare(&later, &earlier, None);
+            flip(&earlier, |flipped| {
+                let Ok(flipped) = Earlier::parse(flipped) else { return };
+                let question = Question { earlier: Some(&flipped), ..Question::default() };
+                let history = verify(&later, &question).unwrap().history.unwrap();
+                assert!(!history.contradiction);
+                assert!(history.result != Outcome::Pass || Some(history) == good.history);
+            });
+            let brought = Earlier::parse(&earlier).unwrap();
+            let question = Question { earlier: Some(&brought), ..Question::default() };
+            flip(&later, |flipped| {
+                let Ok(report) = verify(flipped, &question) else { return };
+                let history = report.history.as_ref().unwrap();
+                assert!(!history.contradiction);
+                assert!(report.verdict == Verdict::Failed || report == good);
+            });
+        }
+    }
+    let (later, earlier) = (record(&other, &[20], true), record(&log, &[10], false));
+    let earlier = Earlier::parse(&earlier).unwrap();
+    let question = Question { earlier: Some(&earlier), ..Question::default() };
+    flip(&later, |flipped| {
+        let Ok(report) = verify(flipped, &question) else { return };
+        assert_eq!(report.verdict, Verdict::Failed);
+    });
+}
+
+fn flip(bytes: &[u8], mut look: impl FnMut(&[u8])) {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1;
+        look(&bytes);
+        bytes[at] ^= 1;
+    }
+}
+
 #[test]
 fn what_holds_no_head_is_refused() {
     for bytes in [b"".as_slice(), b"%PDF-1.7\n", &[0xff], b"a\n\n- b c\n"] {

@@ -23,7 +23,7 @@ use trail::tile::{
     TileBuilder, TileId, TileSource, TileTree, append_to_bundle, split_bundle, tiles_of,
 };
 use trail::tlog_policy::TlogPolicy;
-use trail::verify::{Question, verify};
+use trail::verify::{Earlier, Question, verify};
 use trail::{Event, RunId, cbor, schema, view};
 
 fn folder() -> PathBuf {
@@ -452,6 +452,24 @@ fn evidence() {
             other => panic!("{other}"),
         };
         assert_eq!(class, text(case, "error"), "{case}");
+    }
+}
+
+#[test]
+fn histories() {
+    let vectors = read("histories.json");
+    let policy = TrustPolicy::from_json(&vectors["policy"].to_string()).unwrap();
+    for pair in list(&vectors, "pairs") {
+        let file = |key| fs::read(folder().join(text(pair, key))).unwrap();
+        let earlier = Earlier::parse(&file("earlier")).unwrap();
+        let question = Question { earlier: Some(&earlier), ..Question::by(Some(&policy)) };
+        let report = verify(&file("file"), &question).unwrap();
+        let mut report: Json = serde_json::from_str(&report.to_json()).unwrap();
+        report["history"].as_object_mut().unwrap().remove("reason").unwrap();
+        assert_excerpt(&report, &pair["report"], &pair.to_string());
+    }
+    for case in list(&vectors, "refused") {
+        assert!(Earlier::parse(text(case, "text").as_bytes()).is_err(), "{case}");
     }
 }
 

@@ -303,6 +303,8 @@ fn prefix(then: &Side<'_>, now: &Side<'_>) -> (Outcome, String) {
     let older = large.parts.older.as_ref().filter(|older| older.size == size);
     if size == large.size() {
         pass("both have")
+    } else if size == 0 {
+        (Outcome::Pass, "every log continues an empty one".into())
     } else if large.roots.is_some() {
         pass("the entries of the larger log give")
     } else if large.head_of(size).is_some() && large.heads.chained {
