@@ -107,7 +107,7 @@ test("from a disk without a network: what was seen in May is the beginning of th
   for (const earlier of ["may.evidence", "may.tlog-proof", "may.checkpoint"]) {
     await choose(page, earlier);
     await heading(page, CONTINUES);
-    await panel(page).getByText(earlier).waitFor();
+    await panel(page).locator("dd").getByText(earlier).waitFor();
     await heading(page, UNKNOWN);
     assert.equal(await focused(page), CONTINUES);
   }
