@@ -10,7 +10,7 @@ export const CANNOT_KNOW =
 /** What each verdict means. @type {Record<Verdict, string>} */
 export const VERDICT_MEANING = {
   "failed":
-    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
+    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log, or a file that you were given before does not go with this one. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
   "self-consistent":
     "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
   "signed":
@@ -77,6 +77,39 @@ export const MODEL_OUTCOME = {
 };
 
 export const MODEL_FAULT = "This is a fault of the verifier or of this browser, and says nothing about the model.";
+
+export const ABOUT_HISTORY =
+  "A log can only grow, so a log that you saw in May must be the beginning of the one you see in November. A producer who rewrites what is already in it must sign a new head that contradicts the old one. If you kept what you were given, this page holds the two against each other. It says nothing of other copies of the log that you never saw.";
+
+/** What became of an earlier file that the person brought. @type {Record<"continued" | "reversed" | "same" | "rewritten" | "apart" | "unknown", { title: string, meaning: string }>} */
+export const HISTORY_OUTCOME = {
+  continued: {
+    title: "This log continues the one you were given before",
+    meaning: "Nothing that was in the log then was changed or removed since; entries were only added.",
+  },
+  reversed: {
+    title: "This log is the beginning of the one you compare it with",
+    meaning: "The file that you brought is the later of the two. Nothing that is in this log was changed or removed there.",
+  },
+  same: {
+    title: "Both files are of the same log, at the same size",
+    meaning: "Nothing was changed, removed or added between the two.",
+  },
+  rewritten: {
+    title: "The history was rewritten",
+    meaning: "The two heads below are signed with the same key and cannot both be true. Whoever holds the key changed what was already given away. Keep both files: together they show it to everyone who knows the key. As long as the other file is here, the verdict is “Failed”.",
+  },
+  apart: {
+    title: "The two files do not go together",
+    meaning: "As long as the other file is here, the verdict is “Failed”; remove it to see the verdict on the evidence alone.",
+  },
+  unknown: {
+    title: "Whether this log continues the earlier one is not known",
+    meaning: "Nothing follows from the comparison, neither good nor bad.",
+  },
+};
+
+export const HISTORY_FAULT = "This is a fault of the verifier or of this browser, and says nothing about the file.";
 
 export const ABOUT_WEIGHTS =
   "An update changes the model’s weights after it learned from a set of human judgements; a checkpoint gives a state of the model a name. Drift is how far an update moved the weights: the square root of the sum of all squared changes, by the producer’s norms. The other numbers are the producer’s measurements too. All are in the log, and nothing here measured them again.";

@@ -261,6 +261,10 @@ pub struct Evidence {
     /// Open a private field to everyone who gets the file: `INDEX:FIELD`, for example `12:reward`.
     #[arg(long, value_name = "INDEX:FIELD")]
     pub open: Vec<String>,
+    /// Show that the log continues what was given away before: an evidence file, a `.tlog-proof` or a
+    /// checkpoint, whose head then stands in the new file.
+    #[arg(long, value_name = "EARLIER")]
+    pub since: Vec<PathBuf>,
     #[command(flatten)]
     pub unlock: Unlock,
 }
@@ -275,6 +279,10 @@ pub struct Verify {
     /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log.
     #[arg(long, value_name = "PATH")]
     pub weights: Option<PathBuf>,
+    /// What you were given of this log before: an evidence file, a `.tlog-proof` or a checkpoint. Is its log
+    /// a prefix of this one?
+    #[arg(long, value_name = "FILE")]
+    pub earlier: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -107,6 +107,11 @@ pub enum EvidenceError {
     /// It begins like a tlog-proof and is none that can be verified alone.
     #[error("{0}")]
     Proof(&'static str),
+    /// Nothing that holds a signed head.
+    #[error(
+        "this holds no signed tree head; bring an evidence file, a .tlog-proof or a log's signed checkpoint"
+    )]
+    NoHead,
     /// Of a later version.
     #[error(
         "this evidence file is of version {0} and this program reads version {VERSION}. Use a newer verifier"

@@ -200,6 +200,36 @@ pub struct AnchorReport {
     pub(crate) statement: Vec<u8>,
 }
 
+/// How the log compares with what the person was given of it before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryReport {
+    /// `Pass` where the smaller of the two logs is a prefix of the larger.
+    pub result: Outcome,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Whether two heads that exclude each other are signed with one key.
+    pub contradiction: bool,
+    /// Whether `later` is of what was brought, and `earlier` of what was verified.
+    pub reversed: bool,
+    /// A head of the smaller log: the newest, or the one that the other log contradicts.
+    pub earlier: Option<HistoryHead>,
+    /// A head of the larger log, likewise.
+    pub later: Option<HistoryHead>,
+}
+
+/// A head with all that it takes to show it to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryHead {
+    /// The number of entries.
+    pub size: u64,
+    /// The root, hex.
+    pub root: String,
+    /// Name and id of the keys whose signature verified: `NAME+ID`.
+    pub signed_by: Vec<String>,
+    /// The signed note.
+    pub note: String,
+}
+
 /// A run in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunReport {
@@ -282,6 +312,8 @@ pub struct Report {
     pub runs: Vec<RunReport>,
     /// Updates and checkpoints in the file, in order; of very many, the newest.
     pub weights: Vec<WeightsEvent>,
+    /// The comparison with an earlier record of the log; null where none was brought.
+    pub history: Option<HistoryReport>,
     /// The fields that were opened.
     pub openings: Vec<OpeningReport>,
     /// Which entries are there.

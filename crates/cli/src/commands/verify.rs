@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use trail::report::{Report, Verdict};
+use trail::verify::Question;
 
 use super::digest;
 use crate::args::Verify;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::report_text::ReportText;
-use crate::{policy, target};
+use crate::{earlier, policy, target};
 
 pub fn run(args: &Verify, output: &Output) -> Done {
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
@@ -17,7 +18,9 @@ pub fn run(args: &Verify, output: &Output) -> Done {
         Some(path) => Some(digest::digest(path, output)?.root),
         None => None,
     };
-    let report = target::verify(&args.target, policy.as_ref(), weights)?;
+    let earlier = args.earlier.as_deref().map(earlier::read).transpose()?;
+    let question = Question { policy: policy.as_ref(), weights, earlier: earlier.as_ref() };
+    let report = target::verify(&args.target, &question)?;
     let json = serde_json::to_value(&report).map_err(Failure::input)?;
     output.result(&json, ReportText(&report));
     Ok(exit_code(&report))

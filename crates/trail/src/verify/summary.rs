@@ -4,6 +4,7 @@ use super::anchors::Anchors;
 use super::claims::CheckedCard;
 use super::count;
 use super::heads::Heads;
+use super::history;
 use super::replay::Replay;
 use super::{Parts, some_of};
 use crate::card::{ClaimKind, PRIVACY_SCOPE};
@@ -11,21 +12,24 @@ use crate::event::EventType;
 use crate::note::VerifierKey;
 use crate::policy::TrustPolicy;
 use crate::report::{
-    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, Key, NOT_PROVEN, OpeningReport,
-    Outcome, Report, RunReport, Verdict,
+    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, HistoryReport, Key, NOT_PROVEN,
+    OpeningReport, Outcome, Report, RunReport, Verdict,
 };
 use crate::time::to_rfc3339;
 
-pub fn report(
-    parts: &Parts<'_>,
-    policy: Option<&TrustPolicy>,
-    heads: Heads,
-    replay: Replay,
-    anchors: Anchors,
-    card: Option<CheckedCard>,
-    openings: Vec<OpeningReport>,
-    checks: Vec<Check>,
-) -> Report {
+/// What the checks gave.
+pub struct Gave {
+    pub heads: Heads,
+    pub replay: Replay,
+    pub anchors: Anchors,
+    pub card: Option<CheckedCard>,
+    pub openings: Vec<OpeningReport>,
+    pub history: Option<HistoryReport>,
+    pub checks: Vec<Check>,
+}
+
+pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Report {
+    let Gave { heads, replay, anchors, card, openings, history, checks } = gave;
     let verdict = verdict(&heads, &anchors, &checks);
     let since = anchors.public.as_ref().map(|public| to_rfc3339(public.since));
     let newest = heads.newest();
@@ -36,6 +40,7 @@ pub fn report(
         replay: &replay,
         anchors: &anchors,
         card: card.as_ref(),
+        history: history.as_ref(),
         checks: &checks,
     };
     let (established, not_established) = (said.established(), said.not_established());
@@ -59,6 +64,7 @@ pub fn report(
         runs: replay.runs.iter().map(run_report).collect(),
         weights: replay.weights.into(),
         openings,
+        history,
         entries: EntriesReport {
             present: replay.present,
             of: newest.map_or(0, |head| head.size),
@@ -161,6 +167,7 @@ struct Sentences<'a> {
     replay: &'a Replay,
     anchors: &'a Anchors,
     card: Option<&'a CheckedCard>,
+    history: Option<&'a HistoryReport>,
     checks: &'a [Check],
 }
 
@@ -228,6 +235,7 @@ impl Sentences<'_> {
         if self.passed("weights") {
             list.push("The weights you hold are among those logged.".to_owned());
         }
+        list.extend(self.history.and_then(history::established));
         list
     }
 
@@ -257,6 +265,7 @@ impl Sentences<'_> {
         if self.is_absent("weights") {
             list.push("That the weights you hold are in the log.".to_owned());
         }
+        list.extend(self.history.and_then(history::not_established));
         if self.is_absent("events.time") {
             list.push(
                 "The order of events in time: the producer's clock runs backwards in places."

@@ -1,15 +1,16 @@
 //! A model in the verifying person's hands against the weights in the log.
 
 use super::replay::Replay;
-use super::{Parts, absent, bytes, fail, pass, some_of};
+use super::{absent, bytes, fail, pass, some_of};
+use crate::merkle::Hash;
 use crate::report::Check;
 use crate::weights::WeightsEvent;
 
 const TITLE: &str = "The weights you hold are in the log";
 
 /// Nothing is checked where no weights were brought.
-pub fn check(parts: &Parts<'_>, replay: &Replay, checks: &mut Vec<Check>) {
-    let Some(root) = parts.weights else { return };
+pub fn check(root: Option<Hash>, replay: &Replay, checks: &mut Vec<Check>) {
+    let Some(root) = root else { return };
     let mut found: Vec<String> = replay.found_weights.iter().map(describe).collect();
     if let Some(entry) = replay.started_from.filter(|_| found.is_empty()) {
         found.push(format!("they are what an update started from (entry {entry})"));
