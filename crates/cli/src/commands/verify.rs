@@ -1,10 +1,13 @@
 //! `rlhf-audit verify`
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use trail::merkle::Hash;
 use trail::report::{Report, Verdict};
 
 use super::digest;
+use super::weight_proof::{self, Shown};
 use crate::args::Verify;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
@@ -14,13 +17,50 @@ use crate::{policy, target};
 pub fn run(args: &Verify, output: &Output) -> Done {
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let weights = match &args.weights {
-        Some(path) => Some(digest::digest(path, output)?.root),
+        Some(path) => Some(weights(path, args.tensor.as_deref(), output)?),
         None => None,
     };
-    let report = target::verify(&args.target, policy.as_ref(), weights)?;
-    let json = serde_json::to_value(&report).map_err(Failure::input)?;
-    output.result(&json, ReportText(&report));
-    Ok(exit_code(&report))
+    let root = weights.as_ref().map(Weights::root);
+    let report = target::verify(&args.target, policy.as_ref(), root)?;
+    let mut json = serde_json::to_value(&report).map_err(Failure::input)?;
+    let Some(Weights::Shown(shown)) = weights else {
+        output.result(&json, ReportText(&report));
+        return Ok(exit_code(&report));
+    };
+    json["weight_proof"] = shown.json();
+    output.result(&json, format_args!("{}\n\n{}", shown.text(), ReportText(&report)));
+    // Where entries are missing the report cannot tell that a root is in none of them.
+    Ok(if shown.holds() { exit_code(&report) } else { ExitCode::FAILURE })
+}
+
+/// What the person holds of the model.
+enum Weights {
+    /// All of it, and its root.
+    Whole(Hash),
+    /// A proof, and perhaps the tensor it is about.
+    Shown(Shown),
+}
+
+impl Weights {
+    fn root(&self) -> Hash {
+        match self {
+            Self::Whole(root) => *root,
+            Self::Shown(shown) => shown.leads_to,
+        }
+    }
+}
+
+fn weights(path: &Path, tensor: Option<&Path>, output: &Output) -> Result<Weights, Failure> {
+    if weight_proof::is_one(path)? {
+        return Shown::new(path, tensor).map(Weights::Shown);
+    }
+    if tensor.is_some() {
+        return Err(Failure::input(format!(
+            "{}: not a .weight-proof; --tensor goes with one",
+            path.display()
+        )));
+    }
+    Ok(Weights::Whole(digest::digest(path, output)?.root))
 }
 
 /// 0 verified and policy met, 1 failed or policy not met, 4 consistent with itself but no policy given.
