@@ -94,7 +94,8 @@ export class ModelPanel {
     const model = this.#model;
     const check = report.checks.find((check) => check.name === "weights");
     if (model === null || check === undefined) return;
-    const words = MODEL_OUTCOME[check.result];
+    const earlier = check.result === "pass" && report.weights.at(-1)?.root !== model.root;
+    const words = MODEL_OUTCOME[earlier ? "earlier" : check.result];
     put(this.#live);
     put(
       this.#content,

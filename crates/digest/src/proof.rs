@@ -72,7 +72,7 @@ pub fn leaves(length: u64) -> u64 {
 impl WeightProof {
     /// Whether the bytes begin like a proof: a map whose first key is `v`.
     pub fn is_one(bytes: &[u8]) -> bool {
-        matches!(bytes, [0xa6 | 0xa7, 0x61, b'v', ..])
+        matches!(bytes, [0xa1..=0xb7, 0x61, b'v', ..])
     }
 
     /// The bytes of the file.
