@@ -116,7 +116,7 @@ impl Shown {
         let (what, root) = (what(&self.proof), hex(&self.proof.root));
         match (self.holds(), self.bytes_checked) {
             (true, true) => {
-                format!("You hold {what}. It belongs to the weights with the root\n{root}")
+                format!("You hold {what}, which belongs to the weights with the root\n{root}")
             }
             (true, false) => format!(
                 "The proof shows that {what}, whose own root is {}, belongs to the weights with the root\n{root}\n\
