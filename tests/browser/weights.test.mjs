@@ -198,16 +198,18 @@ test("a file that changes after it was chosen is told by name", async (t) => {
   const { page, problems } = await open(t, DISK);
   const changing = file("changing.safetensors");
   await writeFile(changing, await readFile(weights("epoch_4")));
-  // Chosen and held back until the file on the disk is another, as a save of the training would do it.
   await page.evaluate(() => {
-    const verifier = document.querySelector("rlhf-audit-verifier").shadowRoot;
-    verifier.addEventListener("change", (event) => event.stopImmediatePropagation(), { capture: true, once: true });
+    const input = Object.assign(document.createElement("input"), { type: "file", id: "held" });
+    document.body.append(input);
   });
-  await choose(page, changing);
-  await writeFile(changing, await readFile(weights("epoch_3")));
+  await page.locator("#held").setInputFiles(changing);
+  // The browser notes how a file is when it is first asked about it.
+  await page.evaluate(() => document.querySelector("#held").files[0].size);
+  await writeFile(changing, (await readFile(weights("epoch_3"))).subarray(1));
   await page.evaluate(() => {
-    const input = document.querySelector("rlhf-audit-verifier").shadowRoot.querySelector("input[type=file][multiple]");
-    input.dispatchEvent(new Event("change"));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(document.querySelector("#held").files[0]);
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
   });
   await heading(page, UNREADABLE);
   await told(page, /^changing\.safetensors: the browser cannot read it; it was changed, moved or removed after you chose it\. Choose it again when nothing writes to it/);

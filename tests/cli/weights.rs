@@ -127,17 +127,17 @@ fn one_tensor_or_a_chunk_of_it_is_shown_to_belong_to_a_logged_checkpoint() {
     let proven = work.json(&format!("digest {model} --prove bigram.logits -o t.weight-proof"));
     assert_eq!(proven["root"], work.json(&format!("digest {model}"))["root"]);
     let chunk =
-        work.json(&format!("digest {model} --prove bigram.logits --chunk 3 -o c.weight-proof"));
+        work.json(&format!("digest {model} --prove bigram.logits --chunk 24 -o c.weight-proof"));
     let ranged = work.json(&format!(
-        "digest {model} --prove bigram.logits --bytes 12290..12291 -o d.weight-proof"
+        "digest {model} --prove bigram.logits --bytes 98306..98307 -o d.weight-proof"
     ));
-    assert_eq!((&chunk["first_byte"], &ranged["end_byte"]), (&12_288.into(), &16_384.into()));
+    assert_eq!((&chunk["first_byte"], &ranged["end_byte"]), (&98_304.into(), &102_400.into()));
     assert_eq!(work.read("c.weight-proof"), work.read("d.weight-proof"));
 
     // The bare bytes, the last of the file, as somebody holds them who has no more.
     let file = work.read(model);
     let data = &file[file.len() - 262_144..];
-    work.write("chunk.bin", &data[12_288..16_384]);
+    work.write("chunk.bin", &data[98_304..102_400]);
     work.write("tensor.bin", data);
     let target = "demo/demo.evidence --policy policy --weights";
     for (proof, held) in [("c", "chunk.bin"), ("c", model), ("t", "tensor.bin"), ("t", model)] {
@@ -151,10 +151,10 @@ fn one_tensor_or_a_chunk_of_it_is_shown_to_belong_to_a_logged_checkpoint() {
     assert_eq!(report["weight_proof"]["bytes_checked"], false);
 
     let mut changed = data.to_vec();
-    changed[12_300] ^= 1;
+    changed[98_310] ^= 1;
     work.write("changed.bin", &changed);
-    work.write("changed-chunk.bin", &changed[12_288..16_384]);
-    work.write("moved.bin", &data[8_192..12_288]);
+    work.write("changed-chunk.bin", &changed[98_304..102_400]);
+    work.write("moved.bin", &data[102_400..106_496]);
     let other = "demo/weights/epoch_3.safetensors";
     for (proof, held) in [
         ("c", "changed-chunk.bin"),

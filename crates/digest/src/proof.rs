@@ -209,7 +209,7 @@ impl WeightProof {
             Some(piece) => range::root(&piece.leaves, all, &piece.path, leaf)?,
         };
         let held = TensorDigest { dtype, shape: shape.to_vec(), root, ..self.tensor.clone() };
-        self.from_record(&held).map_err(|e| match e {
+        self.record_root(&held).map_err(|e| match e {
             RangeError::OutOfRange => RangeError::OutOfRange,
             _ => RangeError::WrongLength,
         })
@@ -221,10 +221,10 @@ impl WeightProof {
     /// # Errors
     /// The path of the proof does not fit.
     pub fn record_leads_to(&self) -> Result<Hash, RangeError<Infallible>> {
-        self.from_record(&self.tensor)
+        self.record_root(&self.tensor)
     }
 
-    fn from_record(&self, tensor: &TensorDigest) -> Result<Hash, RangeError<Infallible>> {
+    fn record_root(&self, tensor: &TensorDigest) -> Result<Hash, RangeError<Infallible>> {
         let place = self.index..self.index.saturating_add(1);
         range::root(&place, self.tensors, &self.path, |_| Ok(leaf_hash(&tensor.leaf())))
     }

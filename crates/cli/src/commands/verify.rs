@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use trail::merkle::Hash;
-use trail::report::{Report, Verdict};
+use trail::report::{Bytes, Check, Outcome, Report, Verdict};
+use trail::view::hex;
 
 use super::digest;
 use super::weight_proof::{self, Shown};
@@ -20,17 +21,38 @@ pub fn run(args: &Verify, output: &Output) -> Done {
         Some(path) => Some(weights(path, args.tensor.as_deref(), output)?),
         None => None,
     };
-    let root = weights.as_ref().map(Weights::root);
-    let report = target::verify(&args.target, policy.as_ref(), root)?;
-    let mut json = serde_json::to_value(&report).map_err(Failure::input)?;
+    let root = weights.as_ref().and_then(Weights::root);
+    let mut report = target::verify(&args.target, policy.as_ref(), root)?;
     let Some(Weights::Shown(shown)) = weights else {
+        let json = serde_json::to_value(&report).map_err(Failure::input)?;
         output.result(&json, ReportText(&report));
         return Ok(exit_code(&report));
     };
+    if !shown.holds() {
+        fail(&mut report, &shown);
+    }
+    let mut json = serde_json::to_value(&report).map_err(Failure::input)?;
     json["weight_proof"] = shown.json();
     output.result(&json, format_args!("{}\n\n{}", shown.text(), ReportText(&report)));
-    // Where entries are missing the report cannot tell that a root is in none of them.
-    Ok(if shown.holds() { exit_code(&report) } else { ExitCode::FAILURE })
+    Ok(exit_code(&report))
+}
+
+/// A proof that does not hold is a failure whatever the log says: what is held may well lead to another
+/// root that is in it.
+fn fail(report: &mut Report, shown: &Shown) {
+    report.verdict = Verdict::Failed;
+    report.verdict_text = Verdict::Failed.text(None);
+    report.meets_policy = report.meets_policy.map(|_| false);
+    report.checks.push(Check {
+        name: "weights",
+        title: "What you hold belongs to weights in the log",
+        result: Outcome::Fail,
+        reason: "it is not what the .weight-proof is about".to_owned(),
+        stands_on: vec![Bytes {
+            what: "root that what you hold leads to".to_owned(),
+            bytes: hex(&shown.leads_to),
+        }],
+    });
 }
 
 /// What the person holds of the model.
@@ -42,10 +64,11 @@ enum Weights {
 }
 
 impl Weights {
-    fn root(&self) -> Hash {
+    /// The root to be found in the log.
+    fn root(&self) -> Option<Hash> {
         match self {
-            Self::Whole(root) => *root,
-            Self::Shown(shown) => shown.leads_to,
+            Self::Whole(root) => Some(*root),
+            Self::Shown(shown) => shown.holds().then_some(shown.leads_to),
         }
     }
 }
