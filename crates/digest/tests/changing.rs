@@ -33,6 +33,8 @@ fn one() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
+type Change = fn(&Path);
+
 /// Digests while `happens` happens, once, after the first piece is read.
 fn while_it_is_read(path: &Path, happens: impl Fn() + Sync) -> CheckpointError {
     let checkpoint = Checkpoint::open(path).unwrap();
@@ -53,7 +55,7 @@ fn rewrite(path: &Path) {
 
 #[test]
 fn every_way_to_change_is_told_with_the_file_and_what_to_do() {
-    let cases: [(&str, fn(&Path)); 6] = [
+    let cases: [(&str, Change); 6] = [
         ("became shorter", |path| {
             File::options().write(true).open(path).unwrap().set_len(SIZE / 2).unwrap();
         }),

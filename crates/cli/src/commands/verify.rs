@@ -60,7 +60,7 @@ enum Weights {
     /// All of it, and its root.
     Whole(Hash),
     /// A proof, and perhaps the tensor it is about.
-    Shown(Shown),
+    Shown(Box<Shown>),
 }
 
 impl Weights {
@@ -75,7 +75,7 @@ impl Weights {
 
 fn weights(path: &Path, tensor: Option<&Path>, output: &Output) -> Result<Weights, Failure> {
     if weight_proof::is_one(path)? {
-        return Shown::new(path, tensor).map(Weights::Shown);
+        return Shown::new(path, tensor).map(|shown| Weights::Shown(Box::new(shown)));
     }
     if tensor.is_some() {
         return Err(Failure::input(format!(
