@@ -60,11 +60,15 @@ export const ABOUT_LOG =
 export const ABOUT_MODEL_CHECK =
   "The log holds, for each update of the model and each checkpoint, one short number computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
 
-/** What became of a model that the person brought. @type {Record<"pass" | "fail" | "absent", { title: string, meaning: string }>} */
+/** What became of a model that the person brought. @type {Record<"pass" | "earlier" | "fail" | "absent", { title: string, meaning: string }>} */
 export const MODEL_OUTCOME = {
   pass: {
     title: "This model is in the log",
     meaning: "The verdict above holds for this model as well. That training made these weights as logged is not shown.",
+  },
+  earlier: {
+    title: "This model is in the log, but is not the final one",
+    meaning: "It is an earlier state of the model: other weights were logged after it. Do not take it for the model that came out of this training. The verdict above is on the evidence.",
   },
   fail: {
     title: "This model is not in the log",
