@@ -2,9 +2,9 @@
 
 import { details, make } from "./make.js";
 import { count, fileText, fingerprint, moment } from "./values.js";
-import { CAN_ASSERT, KIND_MEANING, NEXT_STEP, NO_CARD, NO_DATE, NOT_TO_RELY_ON, OWN_CLOCK, POLICY_MET, POLICY_NOT_MET, PROVEN } from "./words.js";
+import { CAN_ASSERT, KIND_MEANING, NEXT_STEP, NOBODY, NOTHING_ASSERTED, NOT_ALL_SIGNED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, OWN_CLOCK, POLICY_MET, POLICY_NOT_MET, PROVEN } from "./words.js";
 
-/** @import { Claim, ClaimKind, ClaimStatus, Report } from "../index.js" */
+/** @import { ClaimKind, ClaimStatus, Report } from "../index.js" */
 
 /** How many asserted claims are named here; the model card has all. */
 const NAMED = 8;
@@ -22,6 +22,7 @@ export function answersView(report, addKeys) {
     ...answer("Since when does it exist?", ...since(report)),
     ...answer("What is proven?", make("p", null, PROVEN[about])),
     ...answer("What is only claimed?", ...claimed(report)),
+    ...(report.card === null ? [] : answer("How far is the model card checked?", ...claimKinds(report, about))),
     ...answer("What can no such file prove?", make("p", { class: "not-proven" }, report.not_proven)),
     ...answer("What can I do next?", make("p", null, NEXT_STEP[about])),
   );
@@ -40,6 +41,11 @@ function situation(report) {
   return report.verdict;
 }
 
+/** Whether a check of the file itself failed, not only what the person requires. @param {Report} report */
+function contradicted(report) {
+  return report.checks.some((check) => check.result === "fail" && check.name !== "weights" && !check.name.startsWith("policy."));
+}
+
 /**
  * @param {string} question
  * @param {...(Node | null)} content
@@ -55,18 +61,20 @@ function answer(question, ...content) {
 function signers(report, addKeys) {
   const signed = report.keys.filter((key) => key.signed);
   return [
-    make("p", { class: "key-source" }, report.key_source),
-    report.meets_policy === null ? null : make("p", null, report.meets_policy ? POLICY_MET : POLICY_NOT_MET),
     ...signed.map((key) =>
       make(
         "p",
         { class: "signer" },
-        key.chosen ? "Signed by the key you chose, which names itself " : "Signed by a key that you did not choose, which names itself ",
+        key.chosen ? "The key you chose, which names itself " : "A key that you did not choose, which names itself ",
         fileText(key.name),
         ". Its fingerprint, to compare: ",
         fingerprint(key.fingerprint),
       ),
     ),
+    signed.length === 0 ? make("p", null, NOBODY) : null,
+    signed.some((key) => key.chosen) && contradicted(report) ? make("p", null, NOT_ALL_SIGNED) : null,
+    make("p", { class: "key-source" }, report.key_source),
+    report.meets_policy === null ? null : make("p", null, report.meets_policy ? POLICY_MET : POLICY_NOT_MET),
     report.verdict === "self-consistent" && report.meets_policy === null
       ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
       : null,
@@ -75,14 +83,14 @@ function signers(report, addKeys) {
 
 /** @param {Report} report */
 function since(report) {
-  const times = report.runs.flatMap((run) => [run.started, run.ended]).filter((time) => time !== null).sort();
+  const times = report.runs.flatMap((run) => [run.started, run.ended]).filter((time) => time !== null).sort().map(moment);
   const [first, last] = [times[0], times.at(-1)];
   return [
     make("p", null, report.verdict === "public" ? `${report.verdict_text}.` : NO_DATE),
     report.publication ? make("p", null, report.publication) : null,
     first === undefined || last === undefined
       ? null
-      : make("p", null, `${OWN_CLOCK} `, first === last ? moment(first) : `${moment(first)} to ${moment(last)}`, "."),
+      : make("p", null, `${OWN_CLOCK} `, first === last ? first : `${first} to ${last}`, "."),
   ];
 }
 
@@ -92,24 +100,22 @@ function claimed(report) {
   const asserted = report.card.claims.filter((claim) => claim.kind === "asserted");
   const titles = [...new Set(asserted.map((claim) => claim.title))];
   const left = titles.length - NAMED;
+  if (asserted.length === 0) return [make("p", null, NOTHING_ASSERTED)];
   return [
-    asserted.length === 0
-      ? null
-      : make("p", null, `${CAN_ASSERT} `, ...titles.slice(0, NAMED).flatMap((title, i) => [i > 0 ? "; " : "", fileText(title)]), left > 0 ? `; and ${count(left)} more in the model card` : "", "."),
-    report.verdict === "failed" ? make("p", { class: "caution" }, NOT_TO_RELY_ON) : null,
-    claimKinds(report),
+    make("p", null, `${CAN_ASSERT} `, ...titles.slice(0, NAMED).flatMap((title, i) => [i > 0 ? "; " : "", fileText(title)]), left > 0 ? `; and ${count(left)} more in the model card` : "", "."),
   ];
 }
 
-/** @param {Report} report */
-function claimKinds(report) {
+/**
+ * @param {Report} report
+ * @param {keyof typeof PROVEN} about
+ */
+function claimKinds(report, about) {
   const kinds = /** @type {ClaimKind[]} */ (["recomputed", "committed", "asserted"]);
-  return make(
-    "div",
-    { class: "kinds" },
-    make("p", { class: "kinds-title" }, "All claims in the model card, by what stands behind them:"),
-    make("ul", null, ...kinds.map((kind) => make("li", null, claimKind(report, kind)))),
-  );
+  return [
+    about === "failed" ? make("p", { class: "caution" }, NOT_TO_RELY_ON) : null,
+    make("div", { class: "kinds" }, make("ul", null, ...kinds.map((kind) => make("li", null, claimKind(report, kind))))),
+  ];
 }
 
 /**

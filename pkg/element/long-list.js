@@ -1,15 +1,18 @@
 // A list that may be long: its first rows, a button for all of them, and a box that finds rows.
 //
 // An evidence file may hold thousands of openings. Rows are made a slice at a time, so that the page
-// answers while they come; the style sheet lets the browser skip drawing those that are out of sight,
-// which its own search and a screen reader still find.
+// answers while they come. A table's rows stand in groups, and the style sheet lets the browser skip
+// groups out of sight (https://drafts.csswg.org/css-contain-2/#content-visibility), which its own search
+// and a screen reader still find.
 
 import { make, put } from "./make.js";
 import { count } from "./values.js";
 
 const FIRST = 50;
 /** How long rows are made before the page may do something else, in milliseconds. */
-const SLICE = 12;
+const SLICE = 24;
+/** Rows of a table in one group. */
+const GROUP = 100;
 
 let boxes = 0;
 
@@ -38,6 +41,7 @@ class LongList {
   /** @type {HTMLElement[]} rows made so far */ #rows = [];
   #sought = "";
   #shown = 0;
+  /** @type {HTMLElement[]} groups of rows after the list itself, which is the first */ #groups = [];
   /** How many rows are shown at most. */
   #most = FIRST;
   #task = 0;
@@ -55,8 +59,7 @@ class LongList {
     list.classList.add("many");
     list.closest("table")?.classList.add("of-many");
     this.controls = make("div", { class: "more" }, named ? this.#finder(named) : null, this.#status, this.#all);
-    list.append(...makers.slice(0, FIRST).map((_, i) => this.#row(i)));
-    this.#shown = FIRST;
+    for (let i = 0; i < FIRST; i += 1) this.#show(i);
     this.#tell(makers.length);
   }
 
@@ -82,6 +85,25 @@ class LongList {
     return (this.#rows[i] ??= this.#makers[i]());
   }
 
+  /** @param {number} i the item whose row comes next */
+  #show(i) {
+    let group = this.#groups.at(-1) ?? this.#list;
+    if (group instanceof HTMLTableSectionElement && group.rows.length === GROUP) {
+      const next = make("tbody", { role: "rowgroup" });
+      group.after(next);
+      this.#groups.push(next);
+      group = next;
+    }
+    group.append(this.#row(i));
+    this.#shown += 1;
+  }
+
+  #clear() {
+    for (const group of this.#groups.splice(0)) group.remove();
+    put(this.#list);
+    this.#shown = 0;
+  }
+
   /** @param {string} text */
   #find(text) {
     this.#sought = plain(text.trim());
@@ -89,47 +111,37 @@ class LongList {
     this.#fill(0);
   }
 
-  async #showAll() {
-    const before = this.#shown;
+  /** The button goes, so the focus moves on: to the first row that was not there. */
+  #showAll() {
     this.#most = Infinity;
-    // The button goes: the focus moves on to the first row that was not there.
-    const next = this.#sought === "" ? this.#row(before) : null;
-    if (next) {
-      this.#list.append(next);
-      this.#shown += 1;
-      next.tabIndex = -1;
-      next.focus();
-      await this.#fill(before + 1, this.#shown);
-    } else {
+    if (this.#sought !== "") {
       this.#list.tabIndex = -1;
       this.#list.focus();
-      await this.#fill(0);
+      this.#fill(0);
+      return;
     }
+    const next = this.#shown;
+    this.#show(next);
+    this.#row(next).tabIndex = -1;
+    this.#row(next).focus();
+    this.#fill(next + 1);
   }
 
-  /**
-   * Shows what is sought among the items from `from` on, after the `kept` rows that are there.
-   * @param {number} from
-   * @param {number} [kept]
-   */
-  async #fill(from, kept = 0) {
+  /** Shows what is sought among the items from `from` on, after what is there. @param {number} from */
+  async #fill(from) {
     const task = ++this.#task;
-    if (kept === 0) put(this.#list);
-    this.#shown = kept;
+    if (from === 0) this.#clear();
     this.#all.hidden = true;
-    let found = kept;
-    for (let i = from; i < this.#makers.length; ) {
-      const slice = document.createDocumentFragment();
-      for (const until = performance.now() + SLICE; i < this.#makers.length && performance.now() < until; i += 1) {
+    put(this.#status, "Listing…");
+    const all = this.#makers.length;
+    let found = this.#shown;
+    for (let i = from; i < all; ) {
+      for (const until = performance.now() + SLICE; i < all && performance.now() < until; i += 1) {
         if (this.#sought !== "" && !plain(this.#row(i).textContent).includes(this.#sought)) continue;
         found += 1;
-        if (this.#shown === this.#most) continue;
-        slice.append(this.#row(i));
-        this.#shown += 1;
+        if (this.#shown < this.#most) this.#show(i);
+        else if (this.#sought === "") found = i = all;
       }
-      this.#list.append(slice);
-      if (this.#sought === "" && this.#shown === this.#most) found = i = this.#makers.length;
-      if (i === this.#makers.length) break;
       await new Promise((later) => setTimeout(later));
       if (task !== this.#task) return;
     }

@@ -5,7 +5,7 @@ import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
 import { table } from "./table.js";
 import { capital, count, fileText, fileValue, fingerprint, hash, moment } from "./values.js";
-import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, CHECK_MEANING, EVEN_SO, RESULT_WORD, VERDICT_MEANING } from "./words.js";
+import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, CHECK_MEANING, EVEN_SO, RESULT_WORD } from "./words.js";
 
 /** @import { Check, Report, Verdict } from "../index.js" */
 
@@ -29,7 +29,6 @@ export function verdictView(report, fileName, title, addKeys) {
       { class: "body" },
       failed.length > 0 ? failedList(failed) : null,
       answersView(report, addKeys),
-      details("What does this verdict mean?", make("p", null, VERDICT_MEANING[report.verdict])),
     ),
   );
 }
@@ -38,17 +37,22 @@ export function verdictView(report, fileName, title, addKeys) {
 function failedList(failed) {
   const list = make("ul", { class: "failed-checks" });
   const more = fillList(list, failed, (check) =>
-    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))), meaning(check))),
+    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))), meaning(check, true))),
   );
   return make("div", null, make("h3", null, failed.length === 1 ? "This check failed" : `These ${count(failed.length)} checks failed`), list, more);
 }
 
-/** What a check tests, for people who are no cryptographers. @param {Check} check */
-function meaning(check) {
+/**
+ * What a check tests, for people who are no cryptographers.
+ * @param {Check} check
+ * @param {boolean} [open]
+ */
+function meaning(check, open = false) {
   const text = CHECK_MEANING[check.name];
   if (!text) return null;
   const plain = details(make("span", null, "In plain words", make("span", { class: "unseen" }, `: ${check.title}`)), make("p", null, text));
   plain.classList.add("plain");
+  plain.open = open;
   return plain;
 }
 
@@ -79,7 +83,14 @@ function sentenceList(title, id, sign, sentences, caution) {
     caution && sentences.length > 0 ? make("p", { class: "caution" }, caution) : null,
     sentences.length > 0 ? list : make("p", null, "Nothing."),
     more,
+    id === "established" ? explained(details("What are tree heads, entries and witnesses?", make("p", null, ABOUT_LOG))) : null,
   );
+}
+
+/** Paper has this explanation once, with the log. @param {HTMLElement} details */
+function explained(details) {
+  details.classList.add("screen-only");
+  return details;
 }
 
 /** @param {Report} report */

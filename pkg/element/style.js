@@ -130,6 +130,7 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .body { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; padding: 1.5rem; }
 .answers { display: grid; grid-template-columns: 11rem minmax(0, 1fr); }
 .answers > dt, .answers > dd { padding-block: 0.75rem; border-top: 1px solid var(--line); }
+.answers:first-child > :is(dt:first-child, dt:first-child + dd) { padding-top: 0; border-top: 0; }
 .answers > dt { padding-inline-end: 1rem; font-weight: 650; }
 .answers > dd { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.5rem; }
 .not-proven { font-weight: 650; }
@@ -137,7 +138,6 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .failed-checks { display: grid; gap: 0.75rem; margin-top: 0.5rem; }
 .failed-checks li { display: flex; gap: 0.625rem; }
 .failed-checks .icon { color: var(--failed-text); }
-.kinds-title { font-weight: 600; }
 .kinds ul { display: flex; flex-wrap: wrap; gap: 0 2rem; }
 .kinds li { max-width: 20rem; }
 .kinds strong { font-size: 1.25rem; }
@@ -185,8 +185,9 @@ tbody th { font-weight: 600; }
 .numbers { font-size: 0.9375rem; }
 .numbers td { width: 50%; }
 
-/* A long list: rows out of sight are not drawn. A row of a table has to be a box for that. */
-.many > * { content-visibility: auto; contain-intrinsic-block-size: auto 3rem; }
+/* A long list: what is out of sight is not drawn. Rows of a table have to be boxes for that. */
+:is(ul, ol).many > li { content-visibility: auto; contain-intrinsic-block-size: auto 3rem; }
+.of-many > tbody + tbody { content-visibility: auto; contain-intrinsic-block-size: auto 300rem; }
 .of-many, .of-many > thead, .of-many > tbody { display: block; }
 .of-many tr { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); }
 .of-many.card tr { grid-template-columns: 27fr 22fr 13fr 21fr 17fr; }
@@ -307,9 +308,11 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .band .icon { width: 3.5rem; color: var(--band); }
   .band h2 { font-size: 2.25rem; }
   .two-lists { grid-template-columns: 1fr 1fr; }
-  .many > * { content-visibility: visible; }
-  .answers { grid-template-columns: 8.5rem minmax(0, 1fr); }
-  .answers > dt, .answers > dd { padding-block: 0.375rem; }
+  :is(ul, ol).many > li, .of-many > tbody + tbody { content-visibility: visible; }
+  .answers, .answers > dd { display: block; }
+  .answers > dt { padding: 0.375rem 0 0; break-after: avoid; }
+  .answers > dd { padding: 0 0 0.375rem; border-top: 0; break-inside: avoid; }
+  .answers > dd > * + * { margin-top: 0.25rem; }
   .kinds ul { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0 1rem; }
   .kind { border: 0; padding: 0; }
   th, td { padding: 0.375rem 0.75rem 0.375rem 0; }
@@ -331,7 +334,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .choice > :not(label) { margin: 0; }
 
   h2, h3 { break-after: avoid; }
-  .verdict, .model, .sentences li, .keys li { break-inside: avoid; }
+  .band, .model, .sentences li, details:not(:has(.long)) > p, .keys li { break-inside: avoid; }
   .check:not(:has(.long)), .stacks tr:not(:has(.long, .code)) { break-inside: avoid; }
 }
 `;

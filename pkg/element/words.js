@@ -7,18 +7,6 @@
 export const CANNOT_KNOW =
   "We cannot know whose key this is; compare it by another channel.";
 
-/** What each verdict means. @type {Record<Verdict, string>} */
-export const VERDICT_MEANING = {
-  "failed":
-    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
-  "self-consistent":
-    "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
-  "signed":
-    "A key that you chose signed this record, and nothing in it was changed since that signature. When it was signed is only the producer’s word: nothing from outside shows a date, so the record could have been written, or written anew, at any time.",
-  "public":
-    "A key that you chose signed this record, nothing in it was changed since that signature, and a party other than the producer shows that it was public by the date in the verdict.",
-};
-
 /** What each kind of claim means. @type {Record<ClaimKind, string>} */
 export const KIND_MEANING = {
   recomputed:
@@ -83,7 +71,14 @@ export const NEXT_STEP = {
     "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
 };
 
-export const NO_DATE = "Not shown: no date in this file comes from anybody but its maker.";
+export const NOBODY = "Nobody, as far as this file shows: no key signed all of its tree heads.";
+
+export const NOT_ALL_SIGNED = "It signed the tree heads, not what failed above.";
+
+export const NOTHING_ASSERTED = "Nothing: no claim in the model card is merely asserted.";
+
+export const NO_DATE =
+  "Not shown: no date in this file comes from anybody but its maker. It could have been written, or written anew, at any time.";
 
 export const OWN_CLOCK = "The maker’s own clock, which nothing confirms, says:";
 
@@ -151,7 +146,7 @@ export const ABOUT_CARD =
   "The model card is what the producer says about the model and its training. Every line says how far it can be checked: recomputed from the log, committed to the log, or only asserted. The evidence buttons show the log entries behind a line.";
 
 export const ABOUT_LOG =
-  "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one.";
+  "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one. A witness is somebody else who saw the log grow, and signed its heads as well.";
 
 export const ABOUT_MODEL_CHECK =
   "The log holds, for each update of the model and each checkpoint, one short number computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
