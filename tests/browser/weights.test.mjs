@@ -309,7 +309,7 @@ test("a model comes after the evidence, or together with it", async (t) => {
 
 test("drift and metrics are drawn, and the same numbers stand in a table", async (t) => {
   const { context, page, problems } = await open(t, DISK, { offline: true });
-  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, in 12 points/ }).waitFor();
+  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, a line chart of 12 points/ }).waitFor();
   for (const title of ["loss at each update", "loss at each checkpoint", "accuracy at each checkpoint"]) {
     const chart = page.locator("figure", { hasText: `${title}, as the producer measured it` });
     assert.ok(await chart.locator("canvas").evaluate((canvas) => {
@@ -319,6 +319,14 @@ test("drift and metrics are drawn, and the same numbers stand in a table", async
   }
   const table = page.getByRole("table", { name: /^Updates and checkpoints/ });
   const { json } = await ask(folder, "verify", demo.evidence);
+
+  // Each chart has its own numbers, one key away.
+  const drift = page.locator("figure", { hasText: "Drift at each update" });
+  await drift.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  const own = drift.getByRole("table", { name: /^Drift at each update/ });
+  const moved = json.weights.filter((event) => event.delta_l2 !== null).map((event) => `${event.step}\t${event.delta_l2}`);
+  assert.deepEqual(await own.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent).join("\t"))), moved);
   assert.equal(await table.getByRole("row").count(), json.weights.length + 1);
   const text = await table.innerText();
   for (const { delta_l2, metrics, root } of json.weights) {
@@ -361,7 +369,7 @@ test("a long list shows its beginning, and all of it when asked", async (t) => {
   const { page, problems } = await open(t, DISK);
   await drop(page, ["long.evidence", await readFile(file("long.evidence"))]);
   // None of them says its step.
-  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, in 60 points/ }).waitFor();
+  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, a line chart of 60 points/ }).waitFor();
   const rows = page.getByRole("table", { name: /^Updates and checkpoints/ }).getByRole("row");
   assert.equal(await rows.count(), 51);
   await page.getByRole("button", { name: "Show all 60" }).click();
