@@ -94,8 +94,9 @@ pub fn header_length(start: &[u8], file: u64) -> Result<u64, HeaderError> {
 /// # Errors
 /// The header lies: overlapping or missing bytes, a shape that does not fit, a name twice, an unknown type.
 pub fn parse_header(header: &[u8], file: u64) -> Result<Vec<Tensor>, HeaderError> {
+    let text = str::from_utf8(header).map_err(|e| HeaderError::Json(e.to_string()))?;
     let RawHeader(raw) =
-        serde_json::from_slice(header).map_err(|e| HeaderError::Json(e.to_string()))?;
+        serde_json::from_str(text).map_err(|e| HeaderError::Json(e.to_string()))?;
     let mut names = HashSet::new();
     if let Some((name, _)) = raw.iter().find(|(name, _)| !names.insert(name.as_str())) {
         return Err(HeaderError::Duplicate(shown(name)));

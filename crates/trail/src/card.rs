@@ -120,7 +120,8 @@ impl Card {
     /// # Errors
     /// It is not.
     pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
-        let card: Self = serde_json::from_slice(bytes).map_err(|e| CardError(e.to_string()))?;
+        let text = str::from_utf8(bytes).map_err(|e| CardError(e.to_string()))?;
+        let card: Self = serde_json::from_str(text).map_err(|e| CardError(e.to_string()))?;
         if card.v != 1 {
             return Err(CardError(format!("version {} is not known here", card.v)));
         }
