@@ -1,0 +1,286 @@
+//! `cargo xtask fuzz`: lets libFuzzer drive the targets of `tests/fuzz`.
+//!
+//! The stable compiler's own coverage instrumentation is all that libFuzzer needs: no nightly, no
+//! sanitizer, which would only watch over `unsafe` code, of which the workspace has none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// How long each target may run, in seconds, unless the command says otherwise.
+const SECONDS: u64 = 60;
+
+/// What cargo-fuzz passes as well: counters and comparisons at every edge, in one unit per crate.
+const COVERAGE: [&str; 7] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+];
+
+/// The longest input tried: what follows from longer ones follows from shorter ones.
+const MAX_LENGTH: &str = "-max_len=65536";
+
+/// What the command line asks for.
+struct Plan {
+    targets: Vec<String>,
+    time: Duration,
+    /// Whether to take what was found into the repository's corpus.
+    keep: bool,
+}
+
+/// What fuzzing one target came to.
+#[derive(Default)]
+struct Outcome {
+    executions: u64,
+    edges: u64,
+    corpus: usize,
+    findings: Vec<PathBuf>,
+}
+
+/// Runs the targets named in the arguments, or all, one after the other.
+pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let plan = plan(workspace, arguments)?;
+    let fuzzer = build(workspace)?;
+    let mut findings = Vec::new();
+    for name in &plan.targets {
+        let target = Target::new(workspace, &fuzzer, name);
+        let outcome = target.fuzz(plan.time)?;
+        if plan.keep {
+            target.keep()?;
+        }
+        println!(
+            "{name}: {} executions, {} edges covered, {} inputs in the corpus, {} findings",
+            outcome.executions,
+            outcome.edges,
+            outcome.corpus,
+            outcome.findings.len()
+        );
+        findings.extend(outcome.findings);
+    }
+    let list: Vec<String> = findings.iter().map(|path| path.display().to_string()).collect();
+    ensure!(
+        findings.is_empty(),
+        "the targets failed on these inputs; once mended, put them into tests/fuzz/corpus:\n{}",
+        list.join("\n")
+    );
+    Ok(())
+}
+
+fn plan(workspace: &Workspace, arguments: &[String]) -> Result<Plan> {
+    let known = all_targets(workspace)?;
+    let mut plan = Plan { targets: Vec::new(), time: Duration::from_secs(SECONDS), keep: false };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => {
+                let seconds = arguments.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+                let seconds = seconds.context("--seconds takes a number from 1")?;
+                plan.time = Duration::from_secs(seconds);
+            }
+            "--keep" => plan.keep = true,
+            name if known.iter().any(|target| target == name) => plan.targets.push(name.into()),
+            other => bail!("no target is called `{other}`; there are: {}", known.join(", ")),
+        }
+    }
+    if plan.targets.is_empty() {
+        plan.targets = known;
+    }
+    Ok(plan)
+}
+
+/// Every target has a folder in the corpus, as its test demands.
+fn all_targets(workspace: &Workspace) -> Result<Vec<String>> {
+    let folders = fs::read_dir(workspace.path("tests/fuzz/corpus"))?;
+    let name = |folder: fs::DirEntry| folder.file_name().to_string_lossy().into_owned();
+    let mut names: Vec<String> = folders.map(|folder| Ok(name(folder?))).collect::<Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the one binary of all targets, apart from all other builds, which have other flags.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let host = host(workspace)?;
+    let folder = workspace.target()?.join("fuzz");
+    // With a target named, the flags are not for build scripts and macros.
+    let build = shell::run(
+        workspace
+            .cargo()
+            .args(["build", "--quiet", "--package=fuzz", "--bin=libfuzzer"])
+            .args(["--features=libfuzzer", "--release"])
+            .arg("--config=profile.release.debug-assertions=true")
+            .arg("--config=profile.release.overflow-checks=true")
+            .arg(format!("--target={host}"))
+            .arg("--target-dir")
+            .arg(&folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f")),
+    );
+    build.context("cannot build the fuzzer; libFuzzer takes a C++ compiler (Debian: g++)")?;
+    Ok(folder.join(host).join("release/libfuzzer"))
+}
+
+/// The machine that the compiler runs on, as `rustc -vV` names it.
+fn host(workspace: &Workspace) -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = shell::output(Command::new(rustc).arg("-vV").current_dir(&workspace.root))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+struct Target<'a> {
+    name: &'a str,
+    fuzzer: &'a Path,
+    dictionary: PathBuf,
+    /// What the repository holds.
+    seeds: PathBuf,
+    /// What fuzzing found here, kept from one run to the next.
+    corpus: PathBuf,
+    findings: PathBuf,
+    /// Vectors that are inputs as they are.
+    vectors: Option<PathBuf>,
+}
+
+impl<'a> Target<'a> {
+    fn new(workspace: &Workspace, fuzzer: &'a Path, name: &'a str) -> Self {
+        let cache = workspace.cache().join("fuzz").join(name);
+        let vectors = ["evidence", "verify"].contains(&name);
+        Self {
+            name,
+            fuzzer,
+            dictionary: workspace.path("tests/fuzz/words.dict"),
+            seeds: workspace.path("tests/fuzz/corpus").join(name),
+            corpus: cache.join("corpus"),
+            findings: cache.join("findings"),
+            vectors: vectors.then(|| workspace.path("transparency/vectors/evidence")),
+        }
+    }
+
+    /// Fuzzes until the time is over, a slice of it gives no new edge, or something is found; then keeps
+    /// of the local corpus only what adds to the seeds.
+    fn fuzz(&self, time: Duration) -> Result<Outcome> {
+        for folder in [&self.corpus, &self.findings] {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let start = Instant::now();
+        let slice = (time / 5).max(Duration::from_secs(5)).min(time);
+        let mut outcome = Outcome::default();
+        while start.elapsed() < time {
+            let (executions, edges) = self.slice(slice)?;
+            outcome.executions += executions;
+            outcome.findings = list(&self.findings)?;
+            let grew = edges > outcome.edges;
+            outcome.edges = outcome.edges.max(edges);
+            if !grew || !outcome.findings.is_empty() {
+                break;
+            }
+        }
+        self.minimise()?;
+        outcome.corpus = list(&self.corpus)?.len() + list(&self.seeds)?.len();
+        Ok(outcome)
+    }
+
+    /// One run of libFuzzer: how many executions it made, and how many edges the corpus covers after it.
+    fn slice(&self, time: Duration) -> Result<(u64, u64)> {
+        let output = self
+            .command()
+            .arg(format!("-max_total_time={}", time.as_secs()))
+            .arg(format!("-dict={}", self.dictionary.display()))
+            .arg(format!("-artifact_prefix={}/", self.findings.display()))
+            .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=1024"])
+            .arg(&self.corpus)
+            .args(self.sources())
+            .stdout(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {}", self.fuzzer.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            eprintln!("{}", said.trim_end());
+            ensure!(!list(&self.findings)?.is_empty(), "the fuzzer ended with {}", output.status);
+        }
+        let number = |text: &str, after: &str| -> Option<u64> {
+            text.split_once(after)?.1.split_whitespace().next()?.parse().ok()
+        };
+        let executions = number(&said, "stat::number_of_executed_units:").unwrap_or_default();
+        let edges = said.lines().filter_map(|line| number(line, " cov: ")).max();
+        Ok((executions, edges.unwrap_or_default()))
+    }
+
+    /// Leaves in the local corpus only what covers more than the seeds do.
+    fn minimise(&self) -> Result<()> {
+        let merged = self.corpus.with_extension("merged");
+        recreate(&merged)?;
+        let mut folders = vec![merged.clone()];
+        folders.extend(self.sources().map(Path::to_path_buf));
+        folders.push(self.corpus.clone());
+        self.merge(&["-merge=1"], &folders)?;
+        for file in list(&merged)? {
+            let name = file.file_name().unwrap_or_default();
+            if self.sources().any(|folder| folder.join(name).exists()) {
+                fs::remove_file(&file)?;
+            }
+        }
+        fs::remove_dir_all(&self.corpus)?;
+        fs::rename(&merged, &self.corpus)?;
+        Ok(())
+    }
+
+    /// Makes the repository's corpus anew: the fewest inputs that cover every edge. Files that somebody
+    /// gave a name stay.
+    fn keep(&self) -> Result<()> {
+        let covering = self.corpus.with_extension("covering");
+        recreate(&covering)?;
+        let folders = [&covering, &self.seeds, &self.corpus].map(PathBuf::clone);
+        self.merge(&["-set_cover_merge=1"], &folders)?;
+        for file in list(&self.seeds)?.iter().filter(|file| is_unnamed(file)) {
+            fs::remove_file(file)?;
+        }
+        for file in list(&covering)? {
+            fs::copy(&file, self.seeds.join(file.file_name().unwrap_or_default()))?;
+        }
+        fs::remove_dir_all(&covering)?;
+        Ok(())
+    }
+
+    fn merge(&self, how: &[&str], folders: &[PathBuf]) -> Result<()> {
+        shell::output(self.command().args(how).args(folders)).map(drop)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.seeds), self.vectors.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.fuzzer);
+        command.env("FUZZ_TARGET", self.name).arg(MAX_LENGTH);
+        command
+    }
+}
+
+/// libFuzzer names files by their SHA-1.
+fn is_unnamed(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn recreate(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    files.map(|file| Ok(file?.path())).collect()
+}
