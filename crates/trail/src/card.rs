@@ -267,6 +267,7 @@ impl CardBuilder {
         }
         tally.count += 1;
         tally.end = index.saturating_add(1);
+        self.runs.entry(event.run).or_default();
         match event.kind {
             EventType::Annotation => self.annotation(index, event),
             EventType::RunStart => self.run_start(index, event),
