@@ -4,7 +4,7 @@ use ciborium::Value;
 use trail::card::{AsOf, CardBuilder};
 use trail::event::{Event, MAX_ENCODED, MIN_ENCODED};
 use trail::weights::WeightsEvent;
-use trail::{schema, view};
+use trail::{cbor, schema, view};
 
 use crate::memory::bounded;
 
@@ -13,6 +13,7 @@ pub fn run(input: &[u8]) {
     assert!((MIN_ENCODED..=MAX_ENCODED).contains(&input.len()), "a size that events have");
     assert_eq!(event.encode().unwrap(), input, "one spelling only");
     assert_fields(input, &event);
+    assert_no_other_fields(input);
     bounded(input.len(), 160, || {
         let _ = schema::check(&event);
         view::entry(7, &event, None).to_string();
@@ -39,4 +40,27 @@ fn assert_fields(input: &[u8], event: &Event) {
     assert_eq!(fields[5].1.as_text().unwrap(), event.kind.as_str());
     let text_key = |(key, _): &(Value, Value)| key.is_text();
     assert!(fields[3].1.as_map().unwrap().iter().all(text_key));
+}
+
+/// With a field more or less, or one of another kind, it is no event.
+fn assert_no_other_fields(input: &[u8]) {
+    let value: Value = ciborium::from_reader(input).unwrap();
+    let fields = value.as_map().unwrap();
+    let mut more = fields.clone();
+    more.push(("note".into(), Value::Null));
+    assert_refused(more);
+    for n in 0..fields.len() {
+        let mut less = fields.clone();
+        less.remove(n);
+        assert_refused(less);
+        let mut other = fields.clone();
+        other[n].1 = Value::Float(0.5);
+        assert_refused(other);
+    }
+}
+
+fn assert_refused(fields: Vec<(Value, Value)>) {
+    if let Ok(bytes) = cbor::encode(&Value::Map(fields)) {
+        assert!(Event::decode(&bytes).is_err(), "{}", hex::encode(bytes));
+    }
 }
