@@ -3,6 +3,8 @@
 //! The stable compiler's own coverage instrumentation is all that libFuzzer needs: no nightly, no
 //! sanitizer, which would only watch over `unsafe` code, of which the workspace has none.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -195,7 +197,6 @@ impl<'a> Target<'a> {
             .command()
             .arg(format!("-max_total_time={}", time.as_secs()))
             .arg(format!("-dict={}", self.dictionary.display()))
-            .arg(format!("-artifact_prefix={}/", self.findings.display()))
             .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=1024"])
             .arg(&self.corpus)
             .args(self.sources())
@@ -204,7 +205,8 @@ impl<'a> Target<'a> {
             .with_context(|| format!("cannot start {}", self.fuzzer.display()))?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            eprintln!("{}", said.trim_end());
+            let failure = said.find("panicked at").map_or(&*said, |at| &said[at..]);
+            eprintln!("{}: {}", self.name, failure.trim_end());
             ensure!(!list(&self.findings)?.is_empty(), "the fuzzer ended with {}", output.status);
         }
         let number = |text: &str, after: &str| -> Option<u64> {
@@ -234,21 +236,37 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Makes the repository's corpus anew: the fewest inputs that cover every edge. Files that somebody
-    /// gave a name stay.
+    /// Makes the repository's corpus anew: few inputs that cover every edge. Files that somebody gave a
+    /// name stay.
     fn keep(&self) -> Result<()> {
-        let covering = self.corpus.with_extension("covering");
-        recreate(&covering)?;
-        let folders = [&covering, &self.seeds, &self.corpus].map(PathBuf::clone);
-        self.merge(&["-set_cover_merge=1"], &folders)?;
-        for file in list(&self.seeds)?.iter().filter(|file| is_unnamed(file)) {
+        let (scratch, record) =
+            (self.corpus.with_extension("scratch"), self.corpus.with_extension("record"));
+        recreate(&scratch)?;
+        if record.exists() {
+            fs::remove_file(&record)?;
+        }
+        // Without counters, what libFuzzer records of a file are the edges it covers.
+        let how = format!("-merge_control_file={}", record.display());
+        let mut folders = vec![scratch.clone(), self.seeds.clone(), self.corpus.clone()];
+        folders.extend(self.vectors.clone());
+        self.merge(&["-set_cover_merge=1", "-use_counters=0", &how], &folders)?;
+        let keep = covering(&fs::read_to_string(&record)?, &|file| self.stays(file))?;
+        let old: Vec<PathBuf> = list(&self.seeds)?;
+        for file in keep.iter().filter(|file| !self.stays(file) && !file.starts_with(&self.seeds)) {
+            fs::copy(file, self.seeds.join(file.file_name().unwrap_or_default()))?;
+        }
+        for file in old.iter().filter(|file| !self.stays(file) && !keep.contains(file)) {
             fs::remove_file(file)?;
         }
-        for file in list(&covering)? {
-            fs::copy(&file, self.seeds.join(file.file_name().unwrap_or_default()))?;
-        }
-        fs::remove_dir_all(&covering)?;
+        fs::remove_dir_all(&scratch)?;
+        fs::remove_file(&record)?;
         Ok(())
+    }
+
+    /// Whether the file is in the repository whatever it covers.
+    fn stays(&self, file: &Path) -> bool {
+        let vector = self.vectors.as_ref().is_some_and(|folder| file.starts_with(folder));
+        vector || (file.starts_with(&self.seeds) && !is_unnamed(file))
     }
 
     fn merge(&self, how: &[&str], folders: &[PathBuf]) -> Result<()> {
@@ -262,8 +280,41 @@ impl<'a> Target<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new(self.fuzzer);
         command.env("FUZZ_TARGET", self.name).arg(MAX_LENGTH);
+        command.arg(format!("-artifact_prefix={}/", self.findings.display()));
         command
     }
+}
+
+/// Of the files in libFuzzer's record of a merge, those that stay and few others, small ones first, that
+/// together cover every edge.
+///
+/// The record: how many files, how many of them it had before, their paths, then for each file a line
+/// `FT NUMBER EDGE...`.
+fn covering(record: &str, stays: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let mut lines = record.lines();
+    let count = lines.next().and_then(|line| line.parse().ok()).context("no record of a merge")?;
+    let files: Vec<PathBuf> = lines.by_ref().skip(1).take(count).map(PathBuf::from).collect();
+    let mut edges: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); files.len()];
+    for line in lines {
+        let mut words = line.split(' ');
+        if words.next() == Some("FT")
+            && let Some(file) = words.next().and_then(|number| number.parse::<usize>().ok())
+            && let Some(edges) = edges.get_mut(file)
+        {
+            edges.extend(words);
+        }
+    }
+    let mut keep: Vec<usize> = (0..files.len()).filter(|file| stays(&files[*file])).collect();
+    let mut left: BTreeSet<&str> = edges.iter().flatten().copied().collect();
+    keep.iter().for_each(|file| left.retain(|edge| !edges[*file].contains(edge)));
+    let size = |file: usize| fs::metadata(&files[file]).map_or(u64::MAX, |meta| meta.len());
+    while !left.is_empty() {
+        let gain = |file: &usize| (edges[*file].intersection(&left).count(), Reverse(size(*file)));
+        let Some(best) = (0..files.len()).max_by_key(gain) else { break };
+        left.retain(|edge| !edges[best].contains(edge));
+        keep.push(best);
+    }
+    Ok(keep.into_iter().map(|file| files[file].clone()).collect())
 }
 
 /// libFuzzer names files by their SHA-1.

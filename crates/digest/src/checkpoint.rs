@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::safetensors::{self, HeaderError, MAX_HEADER, PREFIX, Tensor};
@@ -170,6 +171,9 @@ impl OpenFile {
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
+    /// Read, so that it is text, and that a list, as which serde takes any structure, is no index.
+    #[serde(flatten)]
+    _rest: IgnoredAny,
 }
 
 /// The safetensors files that make up the checkpoint in a folder.

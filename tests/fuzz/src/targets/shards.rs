@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
 }
 
 fn assert_as_indexed(checkpoint: &Checkpoint, index: &[u8]) {
-    let index: Json = serde_json::from_slice(index).unwrap();
+    let index: Json = serde_json::from_slice(index).expect("an index in JSON");
     let map = index["weight_map"].as_object().unwrap();
     assert_eq!(map.len(), checkpoint.tensors().len());
     for located in checkpoint.tensors() {
