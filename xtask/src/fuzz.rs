@@ -32,6 +32,9 @@ const COVERAGE: [&str; 7] = [
 /// The longest input tried: what follows from longer ones follows from shorter ones.
 const MAX_LENGTH: &str = "-max_len=65536";
 
+/// How many edges an input must add to come into the repository's corpus, which stays small.
+const LEAST_GAIN: usize = 12;
+
 /// What the command line asks for.
 struct Plan {
     targets: Vec<String>,
@@ -173,6 +176,7 @@ impl<'a> Target<'a> {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
+        self.forget_mended()?;
         let start = Instant::now();
         let slice = (time / 5).max(Duration::from_secs(5)).min(time);
         let mut outcome = Outcome::default();
@@ -189,6 +193,16 @@ impl<'a> Target<'a> {
         self.minimise()?;
         outcome.corpus = list(&self.corpus)?.len() + list(&self.seeds)?.len();
         Ok(outcome)
+    }
+
+    /// Removes the findings of earlier runs that hold now.
+    fn forget_mended(&self) -> Result<()> {
+        for finding in list(&self.findings)? {
+            if self.command().arg(&finding).output()?.status.success() {
+                fs::remove_file(finding)?;
+            }
+        }
+        Ok(())
     }
 
     /// One run of libFuzzer: how many executions it made, and how many edges the corpus covers after it.
@@ -236,7 +250,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Makes the repository's corpus anew: few inputs that cover every edge. Files that somebody gave a
+    /// Makes the repository's corpus anew: few inputs that cover nearly every edge. Files that somebody gave a
     /// name stay.
     fn keep(&self) -> Result<()> {
         let (scratch, record) =
@@ -286,7 +300,7 @@ impl<'a> Target<'a> {
 }
 
 /// Of the files in libFuzzer's record of a merge, those that stay and few others, small ones first, that
-/// together cover every edge.
+/// together cover nearly every edge.
 ///
 /// The record: how many files, how many of them it had before, their paths, then for each file a line
 /// `FT NUMBER EDGE...`.
@@ -310,7 +324,8 @@ fn covering(record: &str, stays: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>>
     let size = |file: usize| fs::metadata(&files[file]).map_or(u64::MAX, |meta| meta.len());
     while !left.is_empty() {
         let gain = |file: &usize| (edges[*file].intersection(&left).count(), Reverse(size(*file)));
-        let Some(best) = (0..files.len()).max_by_key(gain) else { break };
+        let best = (0..files.len()).max_by_key(gain).filter(|best| gain(best).0 >= LEAST_GAIN);
+        let Some(best) = best else { break };
         left.retain(|edge| !edges[best].contains(edge));
         keep.push(best);
     }
