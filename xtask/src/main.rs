@@ -4,6 +4,7 @@
 //! themselves, through the ordinary package clients, when they first need it.
 
 mod demo;
+mod fuzz;
 mod modules;
 mod page;
 mod pkg;
@@ -25,6 +26,9 @@ usage: cargo xtask TASK
   test [PART...]       run all tests, or some of: rust, node, python, browser
   pkg                  build the WebAssembly module, the npm package and verifier.html
   soak                 run the heavy tests, which take their time
+  fuzz [TARGET...] [--seconds N] [--keep]
+                       let libFuzzer look for inputs that break a parser; --keep takes
+                       what it reached into tests/fuzz/corpus
   bench                run the benchmarks and print their figures
   toolchain            install everything the other tasks need
 ";
@@ -50,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("test", parts) => suite::test(&workspace, parts),
         ("pkg", []) => pkg::build(&workspace),
         ("soak", []) => suite::soak(&workspace),
+        ("fuzz", arguments) => fuzz::run(&workspace, arguments),
         ("bench", []) => suite::bench(&workspace),
         ("toolchain", []) => toolchain::everything(&workspace),
         ("help" | "--help" | "-h", _) => {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::fuzz;
 use crate::pkg;
 use crate::shell::{self, say};
 use crate::toolchain;
@@ -50,7 +51,7 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
 }
 
 /// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
-/// `tests/soak/`.
+/// `tests/soak/`; then a few seconds of fuzzing for each target.
 pub fn soak(workspace: &Workspace) -> Result<()> {
     pkg::build(workspace)?;
     toolchain::services(workspace)?;
@@ -69,7 +70,8 @@ pub fn soak(workspace: &Workspace) -> Result<()> {
         files if files.is_empty() => Ok(()),
         files => node_test(workspace, files),
     };
-    all([rust, node])
+    let fuzz = fuzz::run(workspace, &["--seconds", "20"].map(str::to_owned));
+    all([rust, node, fuzz])
 }
 
 /// The benchmarks, one after the other. They print figures and judge none.

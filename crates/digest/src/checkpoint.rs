@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::safetensors::{self, HeaderError, MAX_HEADER, PREFIX, Tensor};
@@ -241,6 +242,9 @@ fn changed(path: &Path, how: &'static str) -> CheckpointError {
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
+    /// Read, so that it is text, and that a list, as which serde takes any structure, is no index.
+    #[serde(flatten)]
+    _rest: IgnoredAny,
 }
 
 /// The safetensors files that make up a checkpoint, and their index where there is one.

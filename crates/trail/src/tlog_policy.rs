@@ -203,6 +203,7 @@ impl Parser {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A cosignature key on the curve, for policies that are only parsed.
     fn witness(n: u8) -> VerifierKey {
@@ -260,6 +261,20 @@ mod tests {
             (1, "quorum none\r\n".into()),
         ] {
             assert_eq!(TlogPolicy::parse(&text).unwrap_err().line, line, "{text}");
+        }
+    }
+
+    proptest! {
+        /// All witnesses together make every quorum, and nobody makes none that asks for witnesses.
+        #[test]
+        fn a_quorum_can_be_met_and_takes_somebody(lines in prop::collection::vec("(witness [wx] KEY[12]|group [gh] (any|all|[0-3]) ([wxgh] ?){0,3}|quorum ([wxgh]|none)|# .{0,5}|)", 0..7)) {
+            let text = lines.join("\n");
+            let text = text.replace("KEY1", &witness(1).to_string()).replace("KEY2", &witness(2).to_string());
+            if let Ok(policy) = TlogPolicy::parse(&text) {
+                let all: Vec<&str> = policy.witnesses.keys().map(String::as_str).collect();
+                prop_assert!(policy.quorum_met(&cosigned(&all)));
+                prop_assert_eq!(policy.quorum_met(&BTreeMap::new()), !policy.wants_witnesses());
+            }
         }
     }
 }

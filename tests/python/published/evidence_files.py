@@ -711,6 +711,7 @@ def unreadable(good):
             ),
             ("no key", "damaged", magic + cbor.encode(small | {"keys": []})),
             ("17 keys", "damaged", magic + cbor.encode(small | {"keys": small["keys"] * 17})),
+            ("1,001 anchors", "damaged", magic + cbor.encode(small | {"anchors": [b""] * 1_001})),
             ("1,001 heads", "damaged", magic + cbor.encode(small | {"heads": [unsigned] * 1_001})),
             (
                 "an entry of 47 bytes",

@@ -71,6 +71,7 @@ def vectors():
             '{"v":1,"moon":"full"}',
             '{"v":1,"anchors":-1}',
             "[]",
+            "[1,true]",
         ],
         "handed_over": [
             chosen(LOG),
@@ -86,6 +87,7 @@ def vectors():
             {},
             chosen(LOG, policy="to be or not to be"),
             chosen(LOG, requirements={"v": 2}),
+            chosen(LOG, requirements=[1, True]),
             chosen(LOG, chosen_by="somebody"),
         ],
     }

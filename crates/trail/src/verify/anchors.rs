@@ -5,6 +5,7 @@
 use super::heads::Heads;
 use super::replay::Replay;
 use super::{Parts, absent, count, fail, pass};
+use crate::evidence::MAX_ANCHORS;
 use crate::policy::TrustPolicy;
 use crate::report::{AnchorReport, Check};
 use crate::time::to_rfc3339;
@@ -12,9 +13,6 @@ use crate::time::to_rfc3339;
 const PUBLICATION: &str = "Published in a public transparency log";
 const SEQUENCE: &str = "No gap or conflict among the published heads";
 const TIME: &str = "A clock that is not the producer's saw it published";
-
-/// A file need not hold more anchors than heads; one that holds fewer than all begins with the first.
-pub const MAX_ANCHORS: usize = 1_000;
 
 /// What the anchors amount to.
 #[derive(Debug, Default)]
