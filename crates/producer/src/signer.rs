@@ -66,7 +66,7 @@ impl fmt::Debug for FileSigner {
 
 /// The verifier key that belongs to a signer.
 pub(crate) fn verifier_key(signer: &dyn Signer) -> Result<VerifierKey> {
-    VerifierKey::new(signer.name(), KeyKind::Ed25519, signer.public_key())
+    VerifierKey::new(signer.name(), KeyKind::Ed25519, &signer.public_key())
         .map_err(|e| Error::Signer(e.to_string()))
 }
 

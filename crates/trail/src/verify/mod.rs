@@ -6,6 +6,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `heads` | tree heads: form, signatures, consistency |
+//! | `hybrid` | the post-quantum signature beside a head's own |
 //! | `replay` | the entries, read once in order |
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
@@ -14,6 +15,7 @@
 
 mod claims;
 mod heads;
+mod hybrid;
 mod replay;
 mod requirements;
 mod summary;
@@ -121,7 +123,8 @@ pub fn verify_parts(
     policy: Option<&TrustPolicy>,
 ) -> Report {
     let mut checks = Vec::new();
-    let heads = heads::check(parts, policy, &mut checks);
+    let mut heads = heads::check(parts, policy, &mut checks);
+    hybrid::verify(&mut heads, policy);
     let card = claims::read(parts, &mut checks);
     let mut replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
     replay.proven &= heads.readable && !heads.forged;
