@@ -123,6 +123,9 @@ impl Audit {
         if !is_key_name(&description.origin) || description.origin.contains("://") {
             return Err(Error::Origin(description.origin));
         }
+        if description.hybrid && description.origin.len() > 255 {
+            return Err(Error::LongOrigin);
+        }
         if description.model.trim().is_empty() || description.model.contains(char::is_control) {
             return Err(Error::Model);
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use trail::checkpoint::Checkpoint;
-use trail::note::{MAX_NOTE, Note};
+use trail::note::{KeyKind, MAX_NOTE, Note};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::signer::{LogKeys, Signers};
@@ -55,7 +55,12 @@ impl SignedHead {
         let note = Note::parse(&head.note).map_err(|e| Error::damaged(path, e.to_string()))?;
         for key in keys.iter() {
             if head.checkpoint.origin != key.name() || !matches!(note.verify(key), Ok(Some(_))) {
-                let why = format!("not signed by this log's {} key", key.kind().algorithm());
+                let why = match key.kind() {
+                    KeyKind::MlDsa44 => {
+                        "not signed by this log's second key (private/log-ml-dsa-44.key)"
+                    }
+                    _ => "not signed by this log's key (private/log.key)",
+                };
                 return Err(Error::damaged(path, why));
             }
         }
