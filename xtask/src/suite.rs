@@ -80,7 +80,9 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 }
 
 fn rust(workspace: &Workspace) -> Result<()> {
-    shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    let whole = shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]));
+    let lean = ["test", "--package", "trail", "--no-default-features", "--test", "without_hybrid"];
+    all([whole, shell::run(workspace.cargo().args(lean))])
 }
 
 /// The types of the pages and the package, then the package itself.
