@@ -6,9 +6,10 @@
 // Events: `verified` (the verdict is not `failed`) and `failed`. Their detail is the report,
 // or `{ error }` when the file could not be read.
 
-import { UnreadableEvidence, UnusablePolicy, verify } from "./index.js";
+import { UnreadableEarlier, UnreadableEvidence, UnusablePolicy, verify } from "./index.js";
 import { cardView } from "./element/card-view.js";
 import { redrawCharts } from "./element/chart.js";
+import { EarlierPanel } from "./element/earlier-panel.js";
 import { EntryDialog } from "./element/entry-dialog.js";
 import { sentence } from "./element/key-form.js";
 import { icon, make, put } from "./element/make.js";
@@ -37,7 +38,9 @@ export class RlhfAuditVerifier extends HTMLElement {
   #task = 0;
 
   #panel = new PolicyPanel((asked) => this.#keysChanged(asked));
-  #model = new ModelPanel(() => this.#modelChanged());
+  #model = new ModelPanel(() => this.#broughtChanged());
+  #earlier = new EarlierPanel(() => this.#broughtChanged());
+  #brought = [this.#model, this.#earlier];
   #dialog = new EntryDialog();
   #live = make("p", { class: "unseen", role: "status" });
   #start = make("section", { class: "start screen-only", "aria-label": "Choose an evidence file" });
@@ -46,7 +49,7 @@ export class RlhfAuditVerifier extends HTMLElement {
   #file = make("section", { class: "file", "aria-label": "The file", hidden: true }, this.#facts, this.#actions);
   #verdict = make("div", { class: "slot" });
   #details = make("div", { class: "slot" });
-  #page = make("div", { class: "verifier" }, this.#live, this.#start, this.#verdict, this.#file, this.#panel.node, this.#model.node, this.#details);
+  #page = make("div", { class: "verifier" }, this.#live, this.#start, this.#verdict, this.#file, this.#panel.node, this.#model.node, this.#earlier.node, this.#details);
   #input = make("input", { type: "file", hidden: true });
   /** @type {HTMLDetailsElement[]} */ #openedToPrint = [];
 
@@ -112,7 +115,7 @@ export class RlhfAuditVerifier extends HTMLElement {
    * @param {File} file
    */
   async open(file) {
-    this.#model.forget();
+    this.#forgetBrought();
     const task = this.#begin();
     try {
       if (file.size > LARGEST) throw new Error("The file is larger than this page can read (1 GB). Use “rlhf-audit verify” instead.");
@@ -143,8 +146,8 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.#task += 1;
     this.#evidence = null;
     this.#report = null;
-    this.#model.forget();
-    this.#model.node.hidden = true;
+    this.#forgetBrought();
+    for (const { node } of this.#brought) node.hidden = true;
     this.#start.hidden = false;
     this.#file.hidden = true;
     put(this.#facts);
@@ -154,16 +157,21 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.dispatchEvent(new CustomEvent("reset"));
   }
 
+  /** What the person brought along belongs to the evidence it was brought for. */
+  #forgetBrought() {
+    for (const panel of this.#brought) panel.forget();
+  }
+
   /** Says that something asked for could not be done. @param {string} text */
   refuse(text) {
-    this.#model.forget();
+    this.#forgetBrought();
     this.#begin();
     this.#showProblem("This file could not be opened", text, false, new Error(text));
   }
 
   /** @param {string} address */
   async #fetch(address) {
-    this.#model.forget();
+    this.#forgetBrought();
     const task = this.#begin();
     try {
       const url = new URL(address, document.baseURI);
@@ -184,13 +192,22 @@ export class RlhfAuditVerifier extends HTMLElement {
     if (this.#evidence) this.#check(this.#evidence, asked);
   }
 
-  /** The same file, with the model that is now there or without. */
-  async #modelChanged() {
+  /** The same file, with the model and the earlier file that are now there or without. */
+  async #broughtChanged() {
     if (!this.#evidence) return;
     if (!this.#report) return this.#check(this.#evidence, false);
     const task = ++this.#task;
-    const report = await verify(this.#evidence.bytes, this.#panel.policy, { weights: this.#model.root });
+    const report = await this.#verify(this.#evidence);
     if (task === this.#task) this.#showReport(report, false);
+  }
+
+  /** @param {Evidence} evidence */
+  #verify({ bytes }) {
+    const earlier = this.#earlier.bytes;
+    if (earlier && earlier.length + bytes.length > LARGEST) {
+      throw new UnreadableEarlier("The two files together are larger than this page can read (1 GB). Use “rlhf-audit verify --earlier” instead.");
+    }
+    return verify(bytes, this.#panel.policy, { weights: this.#model.root, earlier });
   }
 
   /** Starts something new: whatever still runs has lost. */
@@ -199,7 +216,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.#report = null;
     this.#start.hidden = true;
     this.#file.hidden = false;
-    this.#model.node.hidden = true;
+    for (const { node } of this.#brought) node.hidden = true;
     put(this.#facts);
     put(this.#actions);
     put(this.#details);
@@ -218,7 +235,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     this.#showFile(evidence);
     await painted();
     try {
-      const report = await verify(evidence.bytes, this.#panel.policy, { weights: this.#model.root });
+      const report = await this.#verify(evidence);
       if (task === this.#task) this.#showReport(report, asked);
     } catch (error) {
       if (task !== this.#task) return;
@@ -243,10 +260,9 @@ export class RlhfAuditVerifier extends HTMLElement {
     const evidence = /** @type {Evidence} */ (this.#evidence);
     const title = make("h2", { id: "verdict-title", tabindex: "-1" }, report.verdict_text);
     const showEntry = (/** @type {number} */ index) => this.#dialog.open(evidence.bytes, report.size, index);
-    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()));
+    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()), establishedView(report));
     put(
       this.#details,
-      establishedView(report),
       checksView(report),
       cardView(report.card, showEntry),
       weightsView(report, showEntry),
@@ -254,8 +270,10 @@ export class RlhfAuditVerifier extends HTMLElement {
       make("p", { class: "print-only" }, `Verified on ${new Date().toISOString().slice(0, 10)}, by this device’s clock. ${PRINTED}`),
     );
     this.#announce(title, report.verdict_text, asked);
-    this.#model.node.hidden = false;
-    this.#model.show(report);
+    for (const panel of this.#brought) {
+      panel.node.hidden = false;
+      panel.show(report);
+    }
     this.#tell(report.verdict === "failed" ? "failed" : "verified", report);
   }
 
@@ -354,8 +372,9 @@ export class RlhfAuditVerifier extends HTMLElement {
     event.stopPropagation();
     this.#start.classList.remove("over");
     const files = [...event.dataTransfer.files];
-    // Whatever is dropped where a model belongs is meant to be one.
+    // Whatever is dropped where a model or an earlier file belongs is meant to be one.
     if (event.composedPath().includes(this.#model.node)) this.#model.open(files);
+    else if (event.composedPath().includes(this.#earlier.node)) this.#earlier.open(files);
     else this.openDropped(files);
   }
 
@@ -363,7 +382,9 @@ export class RlhfAuditVerifier extends HTMLElement {
   // (The style sheet keeps very long text and the form for keys out.)
   #beforePrint = () => {
     const folded = /** @type {NodeListOf<HTMLDetailsElement>} */ (
-      this.#page.querySelectorAll(":is(.slot, .model-panel) details:not([open])")
+        this.#page.querySelectorAll(
+          ":is(.slot, .model-panel, .earlier-panel) details:not([open], .screen-only)",
+        )
     );
     this.#openedToPrint = [...folded];
     for (const one of folded) one.open = true;

@@ -28,10 +28,34 @@ export interface Report {
   card: Card | null;
   heads: { size: number; root: string; signed_by: string[] }[];
   runs: { run: string; started: string | null; ended: string | null; events: number }[];
+  /** What came of the comparison with an earlier record of the log; null where none was handed over. */
+  history: History | null;
   openings: { entry: number; field: string; value: unknown; result: "pass" | "fail" }[];
   entries: { present: number; of: number; complete: boolean; types: Record<string, number> };
   /** What the log says about the model's weights, in its order; numbers are as the producer measured them. */
   weights: WeightsEvent[];
+}
+
+/** Whether the smaller of two records of a log is a prefix of the larger. */
+export interface History {
+  result: "pass" | "fail" | "absent";
+  reason: string;
+  /** One key signed two heads that exclude each other: evidence against whoever holds it. Show both. */
+  contradiction: boolean;
+  /** `later` is of what was handed over as the earlier record, and `earlier` of the evidence. */
+  reversed: boolean;
+  /** A head of the smaller log: the newest, or the one that the other log contradicts. */
+  earlier: HistoryHead | null;
+  /** The same of the larger. */
+  later: HistoryHead | null;
+}
+
+export interface HistoryHead {
+  size: number;
+  root: string;
+  signed_by: string[];
+  /** The signed note, whole. */
+  note: string;
 }
 
 /** An update of the weights or a checkpoint. */
@@ -134,6 +158,9 @@ export class UnreadableEvidence extends Error {}
 /** The policy cannot be used: malformed, or with a requirement that this version does not know. */
 export class UnusablePolicy extends Error {}
 
+/** What should be an earlier record of the log holds no signed head, or is damaged. */
+export class UnreadableEarlier extends Error {}
+
 /** What should be a model's weights is no safetensors file, or a damaged one. */
 export class UnreadableWeights extends Error {}
 
@@ -149,13 +176,18 @@ export function load(source?: WasmSource): Promise<WebAssembly.Module>;
  * `weights`, the root of a model that the person holds, adds the check `weights`: whether it is one
  * of those logged. If it is not, the verdict is `failed`.
  *
+ * `earlier`, what the person was given of the same log before (an evidence file, a `.tlog-proof` or a
+ * signed checkpoint), adds the check and the key `history`: whether the one log continues the other. If
+ * they contradict each other, the verdict is `failed`.
+ *
  * @throws {UnreadableEvidence} when the bytes are no evidence file.
  * @throws {UnusablePolicy} when the policy is none.
+ * @throws {UnreadableEarlier} when `earlier` is none of these.
  */
 export function verify(
   bytes: Uint8Array,
   policy?: Policy | null,
-  options?: { weights?: string },
+  options?: { weights?: string; earlier?: Uint8Array },
 ): Promise<Report>;
 
 /**

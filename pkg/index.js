@@ -4,6 +4,7 @@
 // the page or a clock. This file finds the module, and turns its JSON into objects.
 
 import init, {
+  Earlier,
   __wbg_reset_state as startAfresh,
   check_policy as wasmCheckPolicy,
   describe_keys as wasmDescribeKeys,
@@ -23,6 +24,11 @@ export class UnreadableEvidence extends Error {
 /** The policy is none: not the file is at fault. */
 export class UnusablePolicy extends Error {
   name = "UnusablePolicy";
+}
+
+/** What should be an earlier record of the log holds no signed head, or is damaged. */
+export class UnreadableEarlier extends Error {
+  name = "UnreadableEarlier";
 }
 
 /** What should be a model's weights is no safetensors file, or a damaged one. */
@@ -48,14 +54,16 @@ export function load(source) {
 }
 
 /** @type {typeof Api.verify} */
-export async function verify(bytes, policy = null, { weights } = {}) {
+export async function verify(bytes, policy = null, { weights, earlier } = {}) {
   if (weights !== undefined && !/^[0-9a-f]{64}$/.test(weights)) {
     throw new TypeError("weights must be a weight root, 64 hex digits in lower case: see digestWeights");
   }
   await load();
   const chosen = policy === null ? undefined : JSON.stringify(policy);
   if (chosen !== undefined) call(UnusablePolicy, () => wasmCheckPolicy(chosen));
-  return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen, weights)));
+  // The module takes it over, and lets go of it with the report.
+  const before = earlier && call(UnreadableEarlier, () => new Earlier(earlier));
+  return JSON.parse(call(UnreadableEvidence, () => wasmVerify(bytes, chosen, weights, before)));
 }
 
 /** @type {typeof Api.digestWeights} */

@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod damage;
 mod forgery;
+mod history;
 mod hybrid;
 mod policies;
 mod real_data;

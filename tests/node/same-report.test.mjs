@@ -3,11 +3,11 @@
 
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { entry, UnreadableEvidence, UnusablePolicy, verify } from "../../pkg/node.js";
+import { entry, UnreadableEarlier, UnreadableEvidence, UnusablePolicy, verify } from "../../pkg/node.js";
 import { ask, must, workFolder } from "../program.mjs";
 
 const GUIDELINE = { title: "Rules — “be kind”", text: "Line one\nline two\t\u0007 \u202e🦀" };
@@ -123,16 +123,18 @@ async function handedOver(name, keySource) {
 }
 
 /** Verifies a file both ways, compares, and returns the exit status. */
-async function compare(file, policy) {
-  const place = `${file} under ${policy ?? "no policy"}`;
-  const { status, json, error } = await ask(folder, "verify", file, ...(policy ? ["--policy", policy] : []));
+async function compare(file, policy, earlier) {
+  const place = `${file} under ${policy ?? "no policy"} after ${earlier ?? "nothing"}`;
+  const options = [...(policy ? ["--policy", policy] : []), ...(earlier ? ["--earlier", earlier] : [])];
+  const { status, json, error } = await ask(folder, "verify", file, ...options);
   const chosen = policy && (await handedOver(policy, json?.key_source));
-  const answer = verify(await read(file), chosen);
+  const answer = verify(await read(file), chosen, { earlier: earlier && (await read(earlier)) });
   if (status === 2) {
-    const prefix = `rlhf-audit: ${file}: `;
+    const fault = earlier && error.startsWith(`rlhf-audit: ${earlier}: `) ? earlier : file;
+    const prefix = `rlhf-audit: ${fault}: `;
     assert.ok(error.startsWith(prefix) && error.endsWith("\n"), error);
     await assert.rejects(answer, (refusal) => {
-      assert.ok(refusal instanceof UnreadableEvidence, place);
+      assert.ok(refusal instanceof (fault === file ? UnreadableEvidence : UnreadableEarlier), place);
       assert.equal(refusal.message, error.slice(prefix.length, -1), place);
       return true;
     });
@@ -227,6 +229,32 @@ test("parts of one file in another", async () => {
   const statuses = await compareAll(cases);
   assert.equal(statuses[0] ?? 0, 0, JSON.stringify(statuses));
   assert.equal(statuses[4] ?? 0, 0, JSON.stringify(statuses));
+});
+
+test("two records of one log, one log and another, and what is no record", async () => {
+  const fork = async (...names) => {
+    await must(folder, "log annotations history one.jsonl");
+    for (const name of names) await must(folder, `evidence ${name}`);
+  };
+  await must(folder, "init history --model tiny --origin log.example/tiny");
+  await must(folder, "log annotations history a.jsonl");
+  await cp(path("history"), path("history-fork"), { recursive: true });
+  await fork("history -o may.evidence");
+  await must(folder, "prove history 5 -o may.tlog-proof");
+  await cp(path("history/checkpoint"), path("may.checkpoint"));
+  await fork("history -o november.evidence", "history -o part.evidence --entries claims", "history -o since.evidence --entries claims --since may.evidence");
+  await must(folder, "log annotations history-fork a.jsonl");
+  await must(folder, "evidence history-fork -o rewritten.evidence");
+  await write("foreign", "%PDF-1.7\n");
+  await write("cut.evidence", (await read("may.evidence")).subarray(0, 999));
+
+  const earlier = ["may.evidence", "may.tlog-proof", "may.checkpoint", "november.evidence", "rewritten.evidence", "small.evidence", "all.evidence", "foreign", "cut.evidence"];
+  const later = ["may.evidence", "november.evidence", "part.evidence", "since.evidence", "rewritten.evidence"];
+  await cp(path("history/policy"), path("history-policy"), { recursive: true });
+  const cases = later.flatMap((file) => earlier.flatMap((one) => [[file, null, one], [file, "history-policy", one], [file, "right", one]]));
+  const statuses = await compareAll(cases);
+  assert.deepEqual(Object.keys(statuses), ["0", "1", "2", "4"], JSON.stringify(statuses));
+  assert.equal(statuses[2], later.length * 2 * 3, JSON.stringify(statuses));
 });
 
 test("truncated and foreign files are refused in the same words", async () => {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { describeKeys, entry, UnreadableEvidence, verify } from "../../pkg/node.js";
+import { describeKeys, entry, UnreadableEarlier, UnreadableEvidence, verify } from "../../pkg/node.js";
 
 const folder = new URL("../../transparency/vectors/", import.meta.url);
 const read = async (name) => JSON.parse(await readFile(new URL(name, folder), "utf8"));
@@ -58,6 +58,20 @@ test("proofs of one entry", async () => {
   }
   for (const { what, text } of refused) {
     await assert.rejects(verify(bytesOf(text), policy), UnreadableEvidence, what);
+  }
+});
+
+test("pairs of records of one log", async () => {
+  const { policy, pairs, refused } = await read("histories.json");
+  for (const { file, earlier, what, report: expected } of pairs) {
+    const [bytes, before] = await Promise.all([file, earlier].map((name) => readFile(new URL(name, folder))));
+    const report = await verify(bytes, policy, { earlier: before });
+    delete report.history.reason;
+    assertExcerpt(report, expected, what);
+  }
+  const bytes = await readFile(new URL(pairs[0].file, folder));
+  for (const { what, text } of refused) {
+    await assert.rejects(verify(bytes, policy, { earlier: bytesOf(text) }), UnreadableEarlier, what);
   }
 });
 

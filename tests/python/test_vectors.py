@@ -5,7 +5,7 @@ from base64 import b64decode
 from cryptography.exceptions import InvalidSignature
 from pymerkle import InmemoryTree
 
-from formats import cbor, event, evidence, note, tree
+from formats import cbor, event, evidence, history, note, tree
 from vectors import FOLDER, files
 
 
@@ -43,6 +43,17 @@ def test_every_event_and_file_of_the_vectors_reads_back(read_vectors):
     for case in read_vectors("evidence.json")["cases"]:
         file = (FOLDER / case["file"]).read_bytes()
         assert evidence.to_bytes(evidence.parse(file)) == file
+
+
+def test_pairs_of_records_compare_as_the_vectors_say(read_vectors):
+    vectors = read_vectors("histories.json")
+    chosen = [vectors["policy"]["policy"].split()[1]]
+    for pair in vectors["pairs"]:
+        file, earlier = ((FOLDER / pair[key]).read_bytes() for key in ("file", "earlier"))
+        expected = pair["report"]["history"]
+        for head in filter(None, (expected["earlier"], expected["later"])):
+            head.pop("signed_by")
+        assert history.compare(file, earlier, chosen) == expected, pair["what"]
 
 
 def test_events_that_lack_what_their_type_must_hold_are_told(read_vectors):

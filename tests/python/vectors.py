@@ -14,6 +14,7 @@ from published import (
     commitments,
     events,
     evidence_files,
+    histories,
     merkle,
     policies,
     proofs,
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parents[2] / "transparency/vectors"
 def files():
     """Every file of the vectors: name and bytes."""
     evidence, binaries = evidence_files.vectors()
+    pairs, records = histories.vectors()
     documents = {
         "cbor.json": cbor.vectors(),
         "events.json": events.vectors(),
@@ -39,9 +41,10 @@ def files():
         "policies.json": policies.vectors(),
         "weights.json": weights.vectors(),
         "evidence.json": evidence,
+        "histories.json": pairs,
     }
     texts = {name: json.dumps(doc, indent=1, ensure_ascii=False) for name, doc in documents.items()}
-    return {name: f"{text}\n".encode() for name, text in texts.items()} | binaries
+    return {name: f"{text}\n".encode() for name, text in texts.items()} | binaries | records
 
 
 def main():

@@ -8,6 +8,7 @@
 mod answer;
 mod program;
 mod server;
+pub mod services;
 mod work;
 
 pub use answer::Answer;

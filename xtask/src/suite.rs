@@ -53,6 +53,8 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
 /// `tests/soak/`.
 pub fn soak(workspace: &Workspace) -> Result<()> {
     pkg::build(workspace)?;
+    toolchain::services(workspace)?;
+    toolchain::sigstore(workspace)?;
     let rust = shell::run(workspace.cargo().args([
         "test",
         "--workspace",
@@ -80,6 +82,8 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 }
 
 fn rust(workspace: &Workspace) -> Result<()> {
+    toolchain::services(workspace)?;
+    toolchain::npm(workspace)?;
     let whole = shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]));
     let lean = ["test", "--package", "trail", "--no-default-features", "--test", "without_hybrid"];
     all([whole, shell::run(workspace.cargo().args(lean))])

@@ -15,7 +15,39 @@ use crate::workspace::Workspace;
 
 /// What browsers run.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
-const REKOR_TILES: &str = "v2.3.0";
+
+/// A program that Go builds, in one version.
+struct GoProgram {
+    /// The file's name, the last part of its package's path.
+    name: &'static str,
+    package: &'static str,
+    version: &'static str,
+}
+
+/// A Rekor v2 server that stores in a folder.
+const REKOR: GoProgram = GoProgram {
+    name: "posix",
+    package: "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+    version: "v2.3.0",
+};
+/// A C2SP tlog-witness. 0.10 wants Go 1.27.
+const LITEWITNESS: GoProgram = GoProgram {
+    name: "litewitness",
+    package: "filippo.io/torchwood/cmd/litewitness",
+    version: "v0.9.0",
+};
+/// Sigstore's own client.
+const COSIGN: GoProgram = GoProgram {
+    name: "cosign",
+    package: "github.com/sigstore/cosign/v3/cmd/cosign",
+    version: "v3.1.3",
+};
+/// Sigstore's time-stamping authority. 2.1.5 wants Go 1.27.
+const TIMESTAMP_SERVER: GoProgram = GoProgram {
+    name: "timestamp-server",
+    package: "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server",
+    version: "v2.1.2",
+};
 
 /// Installs all there is.
 pub fn everything(workspace: &Workspace) -> Result<()> {
@@ -23,12 +55,11 @@ pub fn everything(workspace: &Workspace) -> Result<()> {
     npm(workspace)?;
     let python = python(workspace)?;
     let chromium = chromium(workspace)?;
-    let rekor = rekor(workspace)?;
+    services(workspace)?;
     say(format_args!(
-        "ready: {WASM_TARGET}, tests/node_modules, {}, {}, {}",
+        "ready: {WASM_TARGET}, tests/node_modules, {}, {}, the services",
         python.display(),
-        chromium.display(),
-        rekor.display()
+        chromium.display()
     ));
     Ok(())
 }
@@ -115,46 +146,83 @@ pub fn chromium(workspace: &Workspace) -> Result<PathBuf> {
     }
     let _lock = workspace.lock()?;
     let advice = "no Chromium found; install Chromium (Debian: `apt-get install chromium fonts-dejavu-core`) or set CHROMIUM to its path";
-    if shell::find("apt-get").is_none() || !is_root() {
-        bail!(advice);
+    apt_get(&["chromium", "fonts-dejavu-core"]).context(advice)?;
+    find().context(advice)
+}
+
+/// What the Rust tests start: a Rekor server, a witness and the agent that holds its key; `openssl`
+/// stamps, and Python opens the witness's database.
+pub fn services(workspace: &Workspace) -> Result<()> {
+    debian_package(workspace, "openssl", "openssl")?;
+    debian_package(workspace, "ssh-agent", "openssh-client")?;
+    debian_package(workspace, "python3", "python3")?;
+    go_programs(workspace, &[REKOR, LITEWITNESS])
+}
+
+/// The clients and servers of others that only `cargo xtask soak` has the time to build; the folder
+/// they are in.
+pub fn sigstore(workspace: &Workspace) -> Result<PathBuf> {
+    go_programs(workspace, &[COSIGN, TIMESTAMP_SERVER])?;
+    Ok(go_folder(workspace))
+}
+
+fn go_folder(workspace: &Workspace) -> PathBuf {
+    workspace.cache().join("go/bin")
+}
+
+fn go_programs(workspace: &Workspace, programs: &[GoProgram]) -> Result<()> {
+    let _lock = workspace.lock()?;
+    for GoProgram { name, package, version } in programs {
+        let folder = go_folder(workspace);
+        let (program, built) = (folder.join(name), folder.join(format!("{name}.built-from")));
+        let package = format!("{package}@{version}");
+        let current = fs::read_to_string(&built).is_ok_and(|from| from == package);
+        if current && program.is_file() {
+            continue;
+        }
+        if shell::find("go").is_none() {
+            bail!(
+                "no Go found, which builds {name}; install Go 1.25 or later (https://go.dev/dl) and put it on the path"
+            );
+        }
+        say(format_args!("building {package} (a minute or more)"));
+        shell::run(
+            Command::new("go")
+                .args(["install", &package])
+                .env("GOBIN", &folder)
+                .env("GOFLAGS", "-trimpath"),
+        )
+        .with_context(|| {
+            format!("cannot build {package}; Go 1.25 or later and access to Go modules are needed")
+        })?;
+        fs::write(&built, package)?;
     }
-    say("installing Chromium and a font with apt-get");
+    Ok(())
+}
+
+/// A program of Debian's, wherever it came from.
+fn debian_package(workspace: &Workspace, program: &str, package: &str) -> Result<()> {
+    if shell::find(program).is_some() {
+        return Ok(());
+    }
+    let _lock = workspace.lock()?;
+    let advice = format!("no {program} found; install it (Debian: `apt-get install {package}`)");
+    apt_get(&[package]).context(advice)
+}
+
+/// Installs packages where we may.
+fn apt_get(packages: &[&str]) -> Result<()> {
+    if shell::find("apt-get").is_none() || !is_root() {
+        bail!("only root on Debian installs it by itself");
+    }
+    say(format_args!("installing {} with apt-get", packages.join(", ")));
     let apt_get = || {
         let mut command = Command::new("apt-get");
         command.args(["-qq", "-o=Dpkg::Use-Pty=0"]).env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
-    shell::run(apt_get().arg("update")).context(advice)?;
-    shell::run(apt_get().args([
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "chromium",
-        "fonts-dejavu-core",
-    ]))
-    .context(advice)?;
-    find().context(advice)
-}
-
-/// A Rekor v2 server that stores in a folder.
-pub fn rekor(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.cache().join("rekor-tiles").join(REKOR_TILES);
-    let server = folder.join("posix");
-    let _lock = workspace.lock()?;
-    if server.is_file() {
-        return Ok(server);
-    }
-    let package =
-        format!("github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@{REKOR_TILES}");
-    say(format_args!("building {package} (a minute or two)"));
-    shell::run(
-        Command::new("go")
-            .args(["install", &package])
-            .env("GOBIN", &folder)
-            .env("GOFLAGS", "-trimpath"),
-    )
-    .context("cannot build the Rekor server; Go 1.25 or later is needed")?;
-    Ok(server)
+    shell::run(apt_get().arg("update"))?;
+    shell::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 fn same_content(left: &Path, right: &Path) -> bool {

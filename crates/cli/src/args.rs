@@ -148,9 +148,7 @@ pub struct LogCheckpoint {
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parsed = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
-    parsed.ok_or_else(|| {
-        "give the first entry and the one after the last, for example 1..37".to_owned()
-    })
+    parsed.ok_or_else(|| "give the first and the one after the last, for example 1..37".to_owned())
 }
 
 fn parse_metric(text: &str) -> Result<(String, f64), String> {
@@ -162,15 +160,32 @@ fn parse_metric(text: &str) -> Result<(String, f64), String> {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").args(["against", "prove", "check"]))]
 pub struct Digest {
-    /// A .safetensors file or a checkpoint's folder.
+    /// A .safetensors file or a checkpoint's folder; with --check also the bare bytes of the tensor, or of
+    /// its piece.
     pub path: PathBuf,
     /// Compare with this one: how far PATH moved from it.
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
     /// Compare even when tensors came, went or changed their shape.
-    #[arg(long)]
+    #[arg(long, requires = "against")]
     pub allow_structure_change: bool,
+    /// Write the proof that this tensor belongs to PATH, for someone who has only the tensor.
+    #[arg(long, value_name = "TENSOR", requires = "output")]
+    pub prove: Option<String>,
+    /// Prove one chunk of the tensor alone: 4,096 bytes, counted from 0.
+    #[arg(long, value_name = "N", requires = "prove", conflicts_with = "bytes")]
+    pub chunk: Option<u64>,
+    /// Prove these bytes of the tensor alone: from A up to, and without, B, and what fills their chunks.
+    #[arg(long, value_name = "A..B", requires = "prove", value_parser = parse_range)]
+    pub bytes: Option<Range<u64>>,
+    /// The proof to write, NAME.weight-proof.
+    #[arg(short, long, value_name = "FILE", requires = "prove")]
+    pub output: Option<PathBuf>,
+    /// Check that PATH holds what this .weight-proof is about.
+    #[arg(long, value_name = "PROOF")]
+    pub check: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -264,6 +279,10 @@ pub struct Evidence {
     /// Open a private field to everyone who gets the file: `INDEX:FIELD`, for example `12:reward`.
     #[arg(long, value_name = "INDEX:FIELD")]
     pub open: Vec<String>,
+    /// Show that the log continues what was given away before: an evidence file, a `.tlog-proof` or a
+    /// checkpoint, whose head then stands in the new file.
+    #[arg(long, value_name = "EARLIER")]
+    pub since: Vec<PathBuf>,
     #[command(flatten)]
     pub unlock: Unlock,
 }
@@ -275,9 +294,18 @@ pub struct Verify {
     /// Your trust policy: a folder, a tlog-policy file or a file with one verifier key.
     #[arg(long, value_name = "DIR|FILE")]
     pub policy: Option<PathBuf>,
-    /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log.
+    /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log. Or a
+    /// .weight-proof, where you hold one tensor of it.
     #[arg(long, value_name = "PATH")]
     pub weights: Option<PathBuf>,
+    /// What you were given of this log before: an evidence file, a `.tlog-proof` or a checkpoint. Is its log
+    /// a prefix of this one?
+    #[arg(long, value_name = "FILE")]
+    pub earlier: Option<PathBuf>,
+    /// The tensor that the .weight-proof is about: a .safetensors file, a checkpoint's folder, or the bare
+    /// bytes of the tensor, or of its piece.
+    #[arg(long, value_name = "PATH", requires = "weights")]
+    pub tensor: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

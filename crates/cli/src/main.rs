@@ -5,6 +5,7 @@ mod args;
 mod bigram;
 mod card_html;
 mod commands;
+mod earlier;
 mod failure;
 mod output;
 mod policy;

@@ -85,6 +85,11 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
+/// Lines of a stranger's, such as a signed note, set apart from ours.
+pub fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {}\n", printable(line))).collect()
+}
+
 /// Writes a file whole or not at all: a temporary one beside it takes its place once synced.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     producer::write_whole(path, bytes).map_err(Failure::from)

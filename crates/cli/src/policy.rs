@@ -6,7 +6,7 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 use trail::note::VerifierKey;
-use trail::policy::{Requirements, TrustPolicy};
+use trail::policy::{Requirements, TrustPolicy, anchor_trust};
 use trail::tlog_policy::TlogPolicy;
 
 use crate::failure::Failure;
@@ -24,6 +24,8 @@ pub fn read(path: &Path) -> Result<TrustPolicy, Failure> {
         source: String::new(),
         label: path.display().to_string(),
         chosen_on: OffsetDateTime::now_utc().date().to_string(),
+        today: String::new(),
+        anchors: None,
     };
     if folder {
         refuse_unknown(path)?;
@@ -32,6 +34,10 @@ pub fn read(path: &Path) -> Result<TrustPolicy, Failure> {
             policy.requirements = Requirements::parse(&json)
                 .map_err(|e| Failure::input(format!("{}: {e}", file.display())))?;
         }
+        let publisher = optional(&path.join("publisher.pub"))?;
+        let root = optional(&path.join("trusted_root.json"))?;
+        policy.anchors = anchor_trust(publisher.as_deref(), root.as_deref())
+            .map_err(|e| Failure::input(format!("{}: {e}", path.display())))?;
         policy.source = optional(&path.join("source"))?.unwrap_or_default().trim().to_owned();
     }
     Ok(policy)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use trail::report::{ClaimStatus, Outcome, Report};
 
-use crate::output::printable;
+use crate::output::{indented, printable};
 
 /// Displays a report.
 #[derive(Debug)]
@@ -31,6 +31,14 @@ impl fmt::Display for ReportText<'_> {
                 Outcome::Absent => "absent",
             };
             writeln!(f, "  {mark}  {}: {}", check.title, printable(&check.reason))?;
+        }
+        if let Some(history) = report.history.as_ref().filter(|h| h.result == Outcome::Fail) {
+            writeln!(f, "\nTree heads that do not go together")?;
+            for head in history.earlier.iter().chain(&history.later) {
+                let signers = printable(&head.signed_by.join(", "));
+                let by = if signers.is_empty() { "no key known here" } else { &signers };
+                writeln!(f, "  Size {}, signed by {by}:\n\n{}", head.size, indented(&head.note))?;
+            }
         }
         if let Some(card) = &report.card {
             writeln!(f, "\nModel card {} (as of {} entries)", card.sha256, card.as_of.size)?;

@@ -138,9 +138,7 @@ fn tensor(name: String, raw: &RawTensor, data: u64) -> Result<Tensor, HeaderErro
     })?;
     let [begin, end] = raw.data_offsets;
     let length = end.checked_sub(begin).ok_or_else(|| wrong(&name, "it ends before it begins"))?;
-    let elements = raw.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
-    let bits = elements.and_then(|elements| elements.checked_mul(dtype.bits()));
-    if bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8) != Some(length) {
+    if dtype.length(&raw.shape) != Some(length) {
         return Err(wrong(&name, "its shape and type do not give its number of bytes"));
     }
     let offset = data.checked_add(begin).filter(|offset| offset.checked_add(length).is_some());

@@ -12,6 +12,7 @@ use weight_digest::checkpoint::CheckpointError;
 use weight_digest::compute::StructureChange;
 
 use crate::annotation::AnnotationFault;
+use crate::past::NotPast;
 
 /// The result of an operation on a log.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -175,6 +176,12 @@ pub enum Error {
         /// The field asked for.
         field: String,
     },
+    /// Not a signed head at all.
+    #[error("{0}")]
+    NoHead(String),
+    /// A head that was given away before is not of this log's history.
+    #[error("the head that was given away before is not of this log's history: {}", .0.why)]
+    NotPast(Box<NotPast>),
     /// There is no such entry.
     #[error("there is no entry {index}: the log has {size} entries")]
     NoEntry {

@@ -14,6 +14,7 @@ use trail::{Event, EventType, cbor};
 use crate::audit::Audit;
 use crate::card::LoggedCard;
 use crate::error::{Error, Result};
+use crate::head::SignedHead;
 use crate::reader::LogReader;
 
 /// Which entries go into an evidence file.
@@ -27,7 +28,8 @@ pub enum EntryChoice {
 }
 
 impl LogReader {
-    /// Puts together the evidence for a card of this log.
+    /// Puts together the evidence for a card of this log. The heads of `since`, from
+    /// [`LogReader::past_head`], are among its heads.
     ///
     /// # Errors
     /// The log is damaged.
@@ -37,18 +39,14 @@ impl LogReader {
         key: &VerifierKey,
         choice: EntryChoice,
         openings: Vec<DisclosedOpening>,
+        since: &[SignedHead],
     ) -> Result<Evidence> {
         let tree = TileTree::new(self, self.size());
-        let consistency = merkle::consistency_path(card.card.as_of.size, self.size(), &tree);
-        let consistency = consistency.map_err(|e| self.tile_error(e))?;
         Ok(Evidence {
             v: trail::evidence::VERSION,
             card: Some(ByteBuf::from(card.bytes.clone())),
             keys: vec![key.to_string()],
-            heads: vec![
-                Head { note: card.head.note.clone(), proof: Vec::new() },
-                Head { note: self.head().note.clone(), proof: byte_strings(&consistency) },
-            ],
+            heads: self.chain([&card.head, self.head()].into_iter().chain(since), &tree)?,
             anchors: Vec::new(),
             entries: match choice {
                 EntryChoice::All => Entries::All(self.all_entries()?),
@@ -56,6 +54,26 @@ impl LogReader {
             },
             openings,
         })
+    }
+
+    /// The heads by size, one for each, with the proof that each continues the one before it.
+    fn chain<'a>(
+        &self,
+        heads: impl Iterator<Item = &'a SignedHead>,
+        tree: &TileTree<'_, Self>,
+    ) -> Result<Vec<Head>> {
+        let mut heads: Vec<_> = heads.collect();
+        heads.sort_by_key(|head| head.checkpoint.size);
+        heads.dedup_by_key(|head| head.checkpoint.size);
+        let mut before = 0;
+        let chained = heads.into_iter().map(|head| {
+            let size = head.checkpoint.size;
+            let proof = merkle::consistency_path(before, size, tree);
+            before = size;
+            let proof = byte_strings(&proof.map_err(|e| self.tile_error(e))?);
+            Ok(Head { note: head.note.clone(), proof })
+        });
+        chained.collect()
     }
 
     /// The proof that the entry at `index` is in the log, with the entry as its extra data.
@@ -111,7 +129,7 @@ impl LogReader {
         Ok(proven)
     }
 
-    fn tile_error(&self, error: TileError<Error>) -> Error {
+    pub(crate) fn tile_error(&self, error: TileError<Error>) -> Error {
         match error {
             TileError::Source(error) => error,
             other => Error::damaged(self.folder().root(), other.to_string()),

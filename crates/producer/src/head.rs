@@ -43,9 +43,13 @@ impl SignedHead {
         let note = fs::read(path).at(path, "read the file")?;
         let note = String::from_utf8(note)
             .map_err(|_| Error::damaged(path, "not a signed checkpoint: not UTF-8"))?;
-        let parsed = Note::parse(&note).map_err(|e| Error::damaged(path, e.to_string()))?;
-        let checkpoint =
-            Checkpoint::parse(&parsed.text).map_err(|e| Error::damaged(path, e.to_string()))?;
+        Self::parse(note).map_err(|why| Error::damaged(path, why))
+    }
+
+    /// Reads a head; its signatures are not verified.
+    pub(crate) fn parse(note: String) -> std::result::Result<Self, String> {
+        let parsed = Note::parse(&note).map_err(|e| e.to_string())?;
+        let checkpoint = Checkpoint::parse(&parsed.text).map_err(|e| e.to_string())?;
         Ok(Self { note, checkpoint })
     }
 

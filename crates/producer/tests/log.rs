@@ -12,6 +12,7 @@ use ciborium::Value;
 use kit::{Fresh, check_openings, count, kinds, quiet, ratings, read_checked};
 use producer::{
     Annotation, AnnotationFault, Audit, Error, InitOptions, LogReader, Passphrase, Phase,
+    UpdateOptions,
 };
 use trail::note::KeyKind;
 use trail::{EventType, cbor};
@@ -448,4 +449,25 @@ fn debug_output_shows_no_content() {
     };
     let text = format!("{audit:?} {opening:?} {annotation:?}");
     assert!(!text.contains("secret") && !text.contains("response "), "{text}");
+}
+
+#[test]
+fn weights_that_change_while_they_are_read_leave_nothing_in_the_log() {
+    let fresh = Fresh::new();
+    let header = r#"{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let whole = [length.as_slice(), header.as_bytes(), &[7; 8]].concat();
+    let weights = fresh.file("model.safetensors", "");
+    let other = fresh.file("other.safetensors", "");
+    fs::write(&other, &whole).unwrap();
+    let mut audit = fresh.open().unwrap();
+    let grows = |_| fs::write(&weights, [whole.as_slice(), b"more"].concat()).unwrap();
+    fs::write(&weights, &whole).unwrap();
+    let error = audit.log_checkpoint("name", &weights, &BTreeMap::new(), &grows).unwrap_err();
+    assert!(error.to_string().contains("model.safetensors: the file grew"), "{error}");
+    fs::write(&weights, &whole).unwrap();
+    let error = audit.log_update(&other, &weights, &UpdateOptions::default(), &grows).unwrap_err();
+    assert!(error.to_string().contains("model.safetensors: the file grew"), "{error}");
+    assert_eq!(audit.size(), 0);
+    assert!(!fresh.dir().join("tables").exists());
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 use thiserror::Error;
 
+use crate::anchor::Anchor;
 use crate::commitment::DisclosedOpening;
 use crate::event::{MAX_ENCODED, MIN_ENCODED};
 
@@ -42,8 +43,8 @@ pub struct Evidence {
     pub keys: Vec<String>,
     /// Signed tree heads, oldest first.
     pub heads: Vec<Head>,
-    /// Sigstore bundles that publish a head.
-    pub anchors: Vec<ByteBuf>,
+    /// Published heads, by sequence number.
+    pub anchors: Vec<Anchor>,
     /// The entries.
     pub entries: Entries,
     /// Private fields that the producer chose to open.
@@ -106,6 +107,11 @@ pub enum EvidenceError {
     /// It begins like a tlog-proof and is none that can be verified alone.
     #[error("{0}")]
     Proof(&'static str),
+    /// Nothing that holds a signed head.
+    #[error(
+        "this holds no signed tree head; bring an evidence file, a .tlog-proof or a log's signed checkpoint"
+    )]
+    NoHead,
     /// Of a later version.
     #[error(
         "this evidence file is of version {0} and this program reads version {VERSION}. Use a newer verifier"

@@ -10,7 +10,9 @@
 //! | [`event`], [`schema`], [`view`] | one logged event, what it must hold, and its JSON view |
 //! | [`commitment`] | commitments to private fields, and their openings |
 //! | [`merkle`], [`tile`] | the RFC 6962 tree and its C2SP tlog-tiles layout |
+//! | [`range`] | proofs of consecutive leaves |
 //! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
+//! | [`anchor`] | tree heads published where others watch |
 //! | [`card`] | the model card derived from the events |
 //! | [`weights`] | what the events say about the model's weights |
 //! | [`evidence`] | the file a regulator receives |
@@ -18,6 +20,7 @@
 //! | [`verify`], [`report`] | the one verification function and what it answers |
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 pub mod card;
 pub mod cbor;
 pub mod checkpoint;
@@ -28,6 +31,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod range;
 pub mod report;
 pub mod schema;
 pub mod tile;

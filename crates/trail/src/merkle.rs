@@ -113,7 +113,7 @@ pub fn root<R: NodeReader>(size: u64, reader: &R) -> Result<Hash, R::Error> {
 }
 
 /// MTH(D[begin:end]), where `begin` is a multiple of the smallest power of two that holds the range.
-fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::Error> {
+pub(crate) fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::Error> {
     let width = end - begin;
     if width.is_power_of_two() {
         let level = width.trailing_zeros();
@@ -124,7 +124,7 @@ fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::E
 }
 
 /// The largest power of two smaller than `n`, which is at least 2.
-fn largest_power_below(n: u64) -> u64 {
+pub(crate) fn largest_power_below(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
 }
 

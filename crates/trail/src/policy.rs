@@ -1,9 +1,15 @@
 //! The trust policy that the verifying person brings: whose signatures count, and what else must be
 //! shown. The specification is `transparency/policy.md`.
 
+#[cfg(feature = "anchors")]
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::anchor::AnchorError;
+#[cfg(feature = "anchors")]
+use crate::anchor::AnchorTrust;
 use crate::tlog_policy::{PolicyError, TlogPolicy};
 
 /// What a verification rests on, as chosen by a person. Keys that come with the evidence never get here.
@@ -19,6 +25,11 @@ pub struct TrustPolicy {
     pub label: String,
     /// The day it was chosen, `YYYY-MM-DD`.
     pub chosen_on: String,
+    /// The day of the verification, `YYYY-MM-DD`; empty when it is the day the policy was chosen.
+    pub today: String,
+    /// Whose publications count: `publisher.pub` and `trusted_root.json`.
+    #[cfg(feature = "anchors")]
+    pub anchors: Option<Arc<AnchorTrust>>,
 }
 
 /// `requirements.json`. A requirement this version does not know is refused rather than skipped.
@@ -50,6 +61,12 @@ pub enum TrustPolicyError {
     /// `requirements.json`.
     #[error("requirements.json: {0}")]
     Requirements(String),
+    /// `publisher.pub` or `trusted_root.json`.
+    #[error("{0}")]
+    Anchors(#[from] AnchorError),
+    /// One of the two without the other.
+    #[error("{0} is there and {1} is not; publications are checked with both or not at all")]
+    Lone(&'static str, &'static str),
     /// The JSON in which a page hands over a policy.
     #[error("the policy is not as expected: {0}")]
     Json(String),
@@ -89,11 +106,14 @@ struct PolicyJson {
     label: String,
     #[serde(default)]
     chosen_on: String,
-    // Used once anchors are verified; accepted so that a whole policy folder can be handed over.
-    #[serde(default, rename = "publisher")]
-    _publisher: Option<serde_json::Value>,
-    #[serde(default, rename = "trusted_root")]
-    _trusted_root: Option<serde_json::Value>,
+    #[serde(default)]
+    today: String,
+    #[serde(default)]
+    #[cfg_attr(not(feature = "anchors"), allow(dead_code))]
+    publisher: Option<String>,
+    #[serde(default)]
+    #[cfg_attr(not(feature = "anchors"), allow(dead_code))]
+    trusted_root: Option<serde_json::Value>,
 }
 
 impl TrustPolicy {
@@ -104,6 +124,12 @@ impl TrustPolicy {
     pub fn from_json(json: &str) -> Result<Self, TrustPolicyError> {
         let parsed: PolicyJson =
             serde_json::from_str(json).map_err(|e| TrustPolicyError::Json(e.to_string()))?;
+        // The page hands over the parsed file or its text.
+        #[cfg(feature = "anchors")]
+        let trusted_root = parsed.trusted_root.map(|root| match root {
+            serde_json::Value::String(text) => text,
+            json => json.to_string(),
+        });
         Ok(Self {
             tlog: TlogPolicy::parse(&parsed.policy)?,
             requirements: parsed
@@ -114,7 +140,32 @@ impl TrustPolicy {
             source: parsed.source.trim().to_owned(),
             label: if parsed.label.is_empty() { "policy".to_owned() } else { parsed.label },
             chosen_on: parsed.chosen_on,
+            today: parsed.today,
+            #[cfg(feature = "anchors")]
+            anchors: anchor_trust(parsed.publisher.as_deref(), trusted_root.as_deref())?,
         })
+    }
+
+    /// The day of the verification.
+    pub fn today(&self) -> &str {
+        if self.today.is_empty() { &self.chosen_on } else { &self.today }
+    }
+}
+
+/// Whose publications count, from the texts of `publisher.pub` and `trusted_root.json`.
+///
+/// # Errors
+/// One of them is not what it must be, or is there without the other.
+#[cfg(feature = "anchors")]
+pub fn anchor_trust(
+    publisher: Option<&str>,
+    trusted_root: Option<&str>,
+) -> Result<Option<Arc<AnchorTrust>>, TrustPolicyError> {
+    match (publisher, trusted_root) {
+        (None, None) => Ok(None),
+        (Some(publisher), Some(root)) => Ok(Some(Arc::new(AnchorTrust::new(publisher, root)?))),
+        (Some(_), None) => Err(TrustPolicyError::Lone("publisher.pub", "trusted_root.json")),
+        (None, Some(_)) => Err(TrustPolicyError::Lone("trusted_root.json", "publisher.pub")),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::anchor::Previous;
 use crate::card::{AsOf, ClaimKind, Pointer};
 use crate::weights::WeightsEvent;
 
@@ -164,6 +165,71 @@ pub struct HeadReport {
     pub signed_by: Vec<String>,
 }
 
+/// A published head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnchorReport {
+    /// Its number among the published ones.
+    pub sequence: u64,
+    /// The number of entries.
+    pub size: u64,
+    /// The root, hex.
+    pub root: String,
+    /// The public log.
+    pub log: String,
+    /// Its id as in a Sigstore trusted root, hex.
+    pub log_id: String,
+    /// The entry's index in it.
+    pub index: u64,
+    /// Fingerprint of the publishing key: SHA-256 of its SubjectPublicKeyInfo, hex.
+    pub publisher: String,
+    /// When a clock that is not the producer's saw the signature.
+    pub signed: Option<String>,
+    /// Whose clock.
+    pub signed_by: Option<String>,
+    /// Since when it is public.
+    pub public: Option<String>,
+    /// By whose clock.
+    pub public_by: Option<String>,
+    /// The bytes it stands on.
+    pub stands_on: Vec<Bytes>,
+    #[serde(skip)]
+    pub(crate) public_at: Option<u64>,
+    #[serde(skip)]
+    pub(crate) previous: Option<Previous>,
+    #[serde(skip)]
+    pub(crate) statement: Vec<u8>,
+}
+
+/// How the log compares with what the person was given of it before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryReport {
+    /// `Pass` where the smaller of the two logs is a prefix of the larger.
+    pub result: Outcome,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Whether two heads that exclude each other are signed with one key.
+    pub contradiction: bool,
+    /// Whether `later` is of what was brought, and `earlier` of what was verified.
+    pub reversed: bool,
+    /// A head of the smaller log: the newest, or the one that the other log contradicts.
+    pub earlier: Option<HistoryHead>,
+    /// A head of the larger log, likewise.
+    pub later: Option<HistoryHead>,
+}
+
+/// A head with all that it takes to show it to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryHead {
+    /// The number of entries.
+    pub size: u64,
+    /// The root, hex.
+    pub root: String,
+    /// Name and id of the keys whose signature verified: `NAME+ID`.
+    pub signed_by: Vec<String>,
+    /// The signed note.
+    pub note: String,
+}
+
 /// A run in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunReport {
@@ -240,10 +306,14 @@ pub struct Report {
     pub card: Option<CardReport>,
     /// The heads in the file, oldest first.
     pub heads: Vec<HeadReport>,
+    /// The published heads that verified, by sequence number.
+    pub anchors: Vec<AnchorReport>,
     /// The runs in the log, in order of appearance.
     pub runs: Vec<RunReport>,
     /// Updates and checkpoints in the file, in order; of very many, the newest.
     pub weights: Vec<WeightsEvent>,
+    /// The comparison with an earlier record of the log; null where none was brought.
+    pub history: Option<HistoryReport>,
     /// The fields that were opened.
     pub openings: Vec<OpeningReport>,
     /// Which entries are there.

@@ -23,7 +23,7 @@ use trail::tile::{
     TileBuilder, TileId, TileSource, TileTree, append_to_bundle, split_bundle, tiles_of,
 };
 use trail::tlog_policy::TlogPolicy;
-use trail::verify::verify;
+use trail::verify::{Earlier, Question, verify};
 use trail::{Event, RunId, cbor, schema, view};
 
 fn folder() -> PathBuf {
@@ -363,14 +363,15 @@ fn proofs() {
         assert_eq!(proof.to_string(), text(case, "text"));
         assert_eq!(LogProof::parse(text(case, "text")).unwrap(), proof);
         for (policy, expected) in [(Some(&policy), "chosen"), (None, "none")] {
-            let report = verify(text(case, "text").as_bytes(), policy).unwrap();
+            let report = verify(text(case, "text").as_bytes(), &Question::by(policy)).unwrap();
             let report: Json = serde_json::from_str(&report.to_json()).unwrap();
             assert_excerpt(&report, &case["reports"][expected], text(case, "what"));
         }
     }
     for case in list(&vectors, "refused") {
         assert!(LogProof::parse(text(case, "text")).is_err(), "{case}");
-        assert!(verify(text(case, "text").as_bytes(), Some(&policy)).is_err(), "{case}");
+        let question = Question::by(Some(&policy));
+        assert!(verify(text(case, "text").as_bytes(), &question).is_err(), "{case}");
     }
 }
 
@@ -436,14 +437,14 @@ fn evidence() {
             let policy = &vectors["policies"][name];
             let policy = (!policy.is_null()).then(|| policy.to_string());
             let policy = policy.map(|json| TrustPolicy::from_json(&json).unwrap());
-            let report = verify(&file, policy.as_ref()).unwrap();
+            let report = verify(&file, &Question::by(policy.as_ref())).unwrap();
             let report: Json = serde_json::from_str(&report.to_json()).unwrap();
             assert_excerpt(&report, expected, &format!("{} by {name}", text(case, "file")));
         }
     }
     for case in list(&vectors, "unreadable") {
         let file = BASE64.decode(text(case, "base64")).unwrap();
-        let class = match verify(&file, None).unwrap_err() {
+        let class = match verify(&file, &Question::default()).unwrap_err() {
             EvidenceError::Foreign => "foreign",
             EvidenceError::Damaged(_) => "damaged",
             EvidenceError::NotDeterministic => "not-deterministic",
@@ -451,6 +452,24 @@ fn evidence() {
             other => panic!("{other}"),
         };
         assert_eq!(class, text(case, "error"), "{case}");
+    }
+}
+
+#[test]
+fn histories() {
+    let vectors = read("histories.json");
+    let policy = TrustPolicy::from_json(&vectors["policy"].to_string()).unwrap();
+    for pair in list(&vectors, "pairs") {
+        let file = |key| fs::read(folder().join(text(pair, key))).unwrap();
+        let earlier = Earlier::parse(&file("earlier")).unwrap();
+        let question = Question { earlier: Some(&earlier), ..Question::by(Some(&policy)) };
+        let report = verify(&file("file"), &question).unwrap();
+        let mut report: Json = serde_json::from_str(&report.to_json()).unwrap();
+        report["history"].as_object_mut().unwrap().remove("reason").unwrap();
+        assert_excerpt(&report, &pair["report"], &pair.to_string());
+    }
+    for case in list(&vectors, "refused") {
+        assert!(Earlier::parse(text(case, "text").as_bytes()).is_err(), "{case}");
     }
 }
 

@@ -10,11 +10,11 @@ use trail::card::Card;
 use trail::evidence::{Entries, Evidence};
 use trail::merkle::sha256;
 use trail::report::{Check, ClaimStatus, Outcome, Report, Verdict};
-use trail::verify::{EntryStream, Parts, verify, verify_parts, verify_with_weights};
+use trail::verify::{EntryStream, Parts, Question, verify, verify_parts};
 use trail::{EventType, cbor};
 
 fn run(evidence: &Evidence, policy: Option<&trail::policy::TrustPolicy>) -> Report {
-    verify(&evidence.to_bytes().unwrap(), policy).unwrap()
+    verify(&evidence.to_bytes().unwrap(), &Question::by(policy)).unwrap()
 }
 
 fn check<'a>(report: &'a Report, name: &str) -> &'a Check {
@@ -90,14 +90,14 @@ fn any_flipped_byte_fails_is_unreadable_or_changes_nothing() {
     for evidence in [evidence, partial] {
         let bytes = evidence.to_bytes().unwrap();
         for policy in [None, Some(log.policy())] {
-            let good = verify(&bytes, policy.as_ref()).unwrap();
+            let good = verify(&bytes, &Question::by(policy.as_ref())).unwrap();
             assert_ne!(good.verdict, Verdict::Failed);
             let mut flipped = bytes.clone();
             let (mut failed, mut unreadable, mut same) = (0, 0, 0);
             for at in 0..bytes.len() {
                 for mask in [0x01, 0x80] {
                     flipped[at] ^= mask;
-                    match verify(&flipped, policy.as_ref()) {
+                    match verify(&flipped, &Question::by(policy.as_ref())) {
                         Err(_) => unreadable += 1,
                         Ok(report) if report.verdict == Verdict::Failed => failed += 1,
                         Ok(report) => {
@@ -372,11 +372,11 @@ fn an_empty_log_and_a_file_without_keys() {
     };
     assert_eq!(run(&evidence, Some(&log.policy())).verdict, Verdict::Signed);
     let without_keys = Evidence { keys: vec![], ..evidence };
-    assert!(verify(&without_keys.to_bytes().unwrap(), None).is_err());
+    assert!(verify(&without_keys.to_bytes().unwrap(), &Question::default()).is_err());
     // A proof or a URL names no key: it may be verified with a chosen one only.
     let keyless = |policy: Option<trail::policy::TrustPolicy>| {
         let parts = Parts { heads: without_keys.heads.clone(), ..Parts::default() };
-        verify_parts(&parts, EntryStream::Some(&[]), policy.as_ref())
+        verify_parts(&parts, EntryStream::Some(&[]), &Question::by(policy.as_ref()))
     };
     let report = keyless(None);
     assert_eq!(report.verdict, Verdict::SelfConsistent);
@@ -554,7 +554,9 @@ fn weights_in_hand_are_found_or_not() {
     let (evidence, log) = with_updates(vec![update(7, 1, 2, 5, [2, 7])]);
     let with = |evidence: &Evidence, root: u8| {
         let bytes = evidence.to_bytes().unwrap();
-        verify_with_weights(&bytes, Some(&log.policy()), Some([root; 32])).unwrap()
+        let policy = log.policy();
+        let question = Question { weights: Some([root; 32]), ..Question::by(Some(&policy)) };
+        verify(&bytes, &question).unwrap()
     };
     assert_eq!(check(&with(&evidence, 2), "weights").result, Outcome::Pass);
     assert!(check(&with(&evidence, 1), "weights").reason.contains("started from"));

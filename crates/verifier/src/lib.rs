@@ -8,13 +8,15 @@ use trail::Hash;
 use trail::evidence::Evidence;
 use trail::policy::TrustPolicy;
 use trail::tlog_policy::TlogPolicy;
+use trail::verify::Question;
 use wasm_bindgen::prelude::*;
 use weight_digest::safetensors;
 use weight_digest::stream::StreamDigest;
 
 /// Verifies an evidence file or a `.tlog-proof`, by the policy in `policy_json` if there is one,
 /// and returns the report as JSON. The forms of both are in `transparency/`. `weights`, the root of
-/// weights that the person holds (hex, from [`WeightsDigest`]), is looked for among those logged.
+/// weights that the person holds (hex, from [`WeightsDigest`]), is looked for among those logged;
+/// `earlier` is what they were given of this log before.
 ///
 /// # Errors
 /// The bytes are no evidence file, or the policy or the root is none.
@@ -23,12 +25,30 @@ pub fn verify(
     bytes: &[u8],
     policy_json: Option<String>,
     weights: Option<String>,
+    earlier: Option<Earlier>,
 ) -> Result<String, JsError> {
     let weights = weights.as_deref().map(parse_root).transpose()?;
     let policy = policy_json.as_deref().map(TrustPolicy::from_json).transpose().map_err(said)?;
-    let report =
-        trail::verify::verify_with_weights(bytes, policy.as_ref(), weights).map_err(said)?;
-    Ok(report.to_json())
+    let earlier = earlier.as_ref().map(|Earlier(earlier)| earlier);
+    let question = Question { policy: policy.as_ref(), weights, earlier };
+    Ok(trail::verify::verify(bytes, &question).map_err(said)?.to_json())
+}
+
+/// An earlier record of a log: an evidence file, a `.tlog-proof` or a signed checkpoint.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Earlier(trail::verify::Earlier);
+
+#[wasm_bindgen]
+impl Earlier {
+    /// Reads it; [`verify`] takes it.
+    ///
+    /// # Errors
+    /// The bytes are none of these.
+    #[wasm_bindgen(constructor)]
+    pub fn new(bytes: &[u8]) -> Result<Self, JsError> {
+        trail::verify::Earlier::parse(bytes).map(Self).map_err(said)
+    }
 }
 
 /// Whether [`verify`] could use this policy.

@@ -41,6 +41,32 @@ def consistency(m, leaves):
     return subproof(m, leaves, True)
 
 
+def is_consistent(m, old, n, new, proof):
+    """Whether PROOF(m, D[n]) holds: RFC 9162, section 2.1.4.2, which says it step by step."""
+    if m > n:
+        return False
+    if m in (0, n):
+        return not proof and old == (root([]) if m == 0 else new)
+    if not proof:
+        return False
+    path = [old, *proof] if m & (m - 1) == 0 else list(proof)
+    fn, sn = m - 1, n - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = path.pop(0)
+    for c in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node(c, fr), node(c, sr)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node(sr, c)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == old and sr == new
+
+
 def subproof(m, leaves, complete):
     if m == len(leaves):
         return [] if complete else [root(leaves)]

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use server::Options;
 use time::OffsetDateTime;
 use trail::EventType;
+use trail::verify::Question;
 
 use super::{log, serve, verify};
 use crate::args::Demo;
@@ -45,7 +46,8 @@ pub fn run(args: &Demo, output: &Output) -> Done {
     audit.end_run("completed")?;
 
     let card = audit.card()?;
-    let evidence = audit.reader().evidence(&card, audit.vkey(), EntryChoice::All, Vec::new())?;
+    let evidence =
+        audit.reader().evidence(&card, audit.vkey(), EntryChoice::All, Vec::new(), &[])?;
     let file = dir.join("demo.evidence");
     let bytes = evidence.to_bytes().map_err(|e| Failure::file(&file, "write the evidence", &e))?;
     write_file(&file, &bytes)?;
@@ -59,7 +61,7 @@ pub fn run(args: &Demo, output: &Output) -> Done {
 
     let policy_dir = log_dir.join("policy");
     let policy = policy::read(&policy_dir)?;
-    let report = target::verify(&file.display().to_string(), Some(&policy), None)?;
+    let report = target::verify(&file.display().to_string(), &Question::by(Some(&policy)))?;
     output.say(format_args!("\n{}\n", ReportText(&report)));
     let verdict = verify::exit_code(&report);
     if args.no_serve {

@@ -1,20 +1,30 @@
 //! `rlhf-audit evidence`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use producer::{Audit, NotPast, SignedHead};
 use serde_json::json;
+use trail::checkpoint::Checkpoint;
 use trail::commitment::DisclosedOpening;
 use trail::report::Outcome;
+use trail::verify::{Question, verify};
+use trail::view::hex;
 
 use super::open;
 use crate::args::{EntryChoice, Evidence};
+use crate::earlier;
 use crate::failure::{Done, Failure};
-use crate::output::{Output, write_file};
+use crate::output::{Output, indented, printable, write_file};
 
 pub fn run(args: &Evidence, output: &Output) -> Done {
     let fields = args.open.iter().map(|field| parse_field(field)).collect::<Result<Vec<_>, _>>()?;
     let mut audit = open(&args.dir, &args.unlock)?;
+    // Before the card is logged: what is refused changes nothing.
+    let since = match past_heads(&args.since, &audit)? {
+        Ok(since) => since,
+        Err(not_past) => return Ok(refuse(&not_past, output)),
+    };
     let openings = fields
         .iter()
         .map(|(index, field)| Ok(audit.disclose(*index, field)?))
@@ -24,7 +34,7 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
         EntryChoice::All => producer::EntryChoice::All,
         EntryChoice::Claims => producer::EntryChoice::Claims,
     };
-    let evidence = audit.reader().evidence(&card, audit.vkey(), choice, openings)?;
+    let evidence = audit.reader().evidence(&card, audit.vkey(), choice, openings, &since)?;
     let bytes =
         evidence.to_bytes().map_err(|e| Failure::file(&args.output, "write the evidence", &e))?;
     check(&args.dir, &bytes)?;
@@ -35,6 +45,7 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
             "bytes": bytes.len(),
             "size": audit.size(),
             "openings": evidence.openings.len(),
+            "heads": evidence.heads.len(),
         }),
         format_args!(
             "Evidence for {} entries in {}, {} bytes.",
@@ -46,9 +57,49 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The newest head of each file, each shown to be of this log's history.
+fn past_heads(
+    files: &[PathBuf],
+    audit: &Audit,
+) -> Result<Result<Vec<SignedHead>, Box<NotPast>>, Failure> {
+    let mut heads = Vec::new();
+    for file in files {
+        let earlier = earlier::read(file)?;
+        let (note, _) = earlier.newest().ok_or_else(|| {
+            Failure::input(format!("{}: there is no tree head in it", file.display()))
+        })?;
+        match audit.reader().past_head(note, audit.vkey()) {
+            Ok(head) => heads.push(head),
+            Err(producer::Error::NotPast(not_past)) => return Ok(Err(not_past)),
+            Err(e) => return Err(Failure::input(format!("{}: {e}", file.display()))),
+        }
+    }
+    Ok(Ok(heads))
+}
+
+/// Both heads in full: whoever holds them can show what happened.
+fn refuse(not_past: &NotPast, output: &Output) -> ExitCode {
+    let NotPast { why, earlier, here } = not_past;
+    let json = |head: &SignedHead| {
+        let Checkpoint { size, root, .. } = &head.checkpoint;
+        json!({"size": size, "root": hex(root), "note": head.note})
+    };
+    output.result(
+        &json!({"path": null, "reason": why, "earlier": json(earlier), "here": json(here)}),
+        format_args!(
+            "No evidence was written: the head that was given away before is not of this log's history: {}.\n\n\
+             Given away before:\n\n{}\nIn this log:\n\n{}",
+            printable(why),
+            indented(&earlier.note),
+            indented(&here.note)
+        ),
+    );
+    ExitCode::from(1)
+}
+
 /// Evidence of a damaged log would look like a forgery to whoever gets it, so none is written.
 fn check(dir: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let report = trail::verify::verify(bytes, None).map_err(Failure::input)?;
+    let report = verify(bytes, &Question::default()).map_err(Failure::input)?;
     let failed = report.checks.iter().find(|check| check.result == Outcome::Fail);
     failed.map_or(Ok(()), |check| {
         Err(Failure::input(format!(

@@ -12,6 +12,7 @@ pub mod serve;
 pub mod show;
 pub mod update;
 pub mod verify;
+pub mod weight_proof;
 
 use std::fs;
 use std::path::Path;

@@ -94,7 +94,7 @@ fn speaks_of_a_head(card: &Card, heads: &Heads, replay: &Replay) -> Check {
             format!("it speaks of another log, {}", cut(&as_of.origin)),
         );
     }
-    if replay.root_at_card.is_some_and(|root| hex::encode(root) != as_of.root) {
+    if replay.roots.get(as_of.size).is_some_and(|root| hex::encode(root) != as_of.root) {
         return fail(
             "card.head",
             HEAD,
@@ -176,7 +176,7 @@ impl Standing<'_> {
         let one = from_one_entry(&self.claim.id);
         match self.derived {
             Some(derived) if self.agrees_with(derived) => self.agreeing(kind, one),
-            Some(derived) if self.replay.complete || (one && self.evidence_is_here(derived)) => {
+            Some(derived) if self.replay.complete || (one && self.evidence_is_here()) => {
                 let gives = cut(&derived.value.to_string());
                 (ClaimStatus::Failed, format!("the log gives {gives}"))
             }
@@ -222,10 +222,10 @@ impl Standing<'_> {
         }
     }
 
-    fn evidence_is_here(&self, derived: &Claim) -> bool {
-        let here =
-            |pointer: &Pointer| pointer.entry().is_none_or(|at| !self.replay.missing.contains(&at));
-        self.claim.evidence.iter().chain(&derived.evidence).all(here)
+    /// What is derived points at entries that are here anyway.
+    fn evidence_is_here(&self) -> bool {
+        let here = |at| self.replay.pointed_at.get(at).is_some();
+        self.claim.evidence.iter().filter_map(Pointer::entry).all(here)
     }
 }
 

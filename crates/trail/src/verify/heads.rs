@@ -21,6 +21,8 @@ pub struct Heads {
     pub readable: bool,
     /// Whether a signature that should be there is missing or wrong.
     pub forged: bool,
+    /// Whether each continues the one before it.
+    pub chained: bool,
     /// Keys that signed every head, whether chosen or named by the file.
     pub signers: Vec<VerifierKey>,
     /// Chosen keys among them.
@@ -43,6 +45,11 @@ pub struct SignedHead {
 impl Heads {
     pub fn newest(&self) -> Option<&Checkpoint> {
         self.list.last().map(|head| &head.checkpoint)
+    }
+
+    /// Whether this key signed every head.
+    pub fn all_signed_by(&self, key: &VerifierKey) -> bool {
+        self.list.iter().all(|head| matches!(head.note.verify(key), Ok(Some(_))))
     }
 
     fn signers_of_all(&self) -> Vec<VerifierKey> {
@@ -76,7 +83,7 @@ pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<C
     };
     let newest = heads.newest().map(ToString::to_string).unwrap_or_default();
     checks.push(with(pass("heads.form", FORM, readable(&heads)), "newest tree head", newest));
-    checks.push(match signatures(&mut heads, parts, policy) {
+    checks.push(match signatures(&mut heads, &parts.keys, policy) {
         // A proof or a URL names no key, so without a chosen one there is nothing to check with.
         Ok(()) if heads.signers.is_empty() => absent(
             "heads.signature",
@@ -90,7 +97,10 @@ pub fn check(parts: &Parts<'_>, policy: Option<&TrustPolicy>, checks: &mut Vec<C
         }
     });
     checks.push(match consistency(&heads.list, &parts.heads) {
-        Ok(reason) => pass("heads.consistency", CONSISTENCY, reason),
+        Ok(reason) => {
+            heads.chained = true;
+            pass("heads.consistency", CONSISTENCY, reason)
+        }
         Err(reason) => fail("heads.consistency", CONSISTENCY, reason),
     });
     heads
@@ -111,7 +121,7 @@ fn readable(heads: &Heads) -> String {
     )
 }
 
-fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
+pub fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
     let mut list: Vec<SignedHead> = Vec::new();
     for (position, head) in heads.iter().enumerate() {
         let number = position + 1;
@@ -135,9 +145,9 @@ fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
 }
 
 /// Verifies the signatures by every key there is: those that were chosen, and those the file names.
-fn signatures(
+pub fn signatures(
     heads: &mut Heads,
-    parts: &Parts<'_>,
+    named: &[String],
     policy: Option<&TrustPolicy>,
 ) -> Result<(), String> {
     let origin = heads.origin().unwrap_or_default().to_owned();
@@ -153,7 +163,7 @@ fn signatures(
     }
     heads.chosen_signers = heads.signers_of_all();
     // What the file names must hold as well: a key that signs nothing has no place in it.
-    for vkey in &parts.keys {
+    for vkey in named {
         if result.is_err() {
             break;
         }
@@ -173,14 +183,14 @@ fn signatures(
         };
     }
     heads.signers = heads.signers_of_all();
-    if result.is_ok() && parts.keys.is_empty() && policy.is_some() && heads.signers.is_empty() {
+    if result.is_ok() && named.is_empty() && policy.is_some() && heads.signers.is_empty() {
         return Err("none of the keys you chose signed every tree head".into());
     }
     result
 }
 
 /// Notes the heads that this key signed.
-fn sign_off(heads: &mut Heads, key: &VerifierKey) -> Result<(), String> {
+pub fn sign_off(heads: &mut Heads, key: &VerifierKey) -> Result<(), String> {
     for head in &mut heads.list {
         let size = head.checkpoint.size;
         let signed = head.note.verify(key);
@@ -208,7 +218,7 @@ fn signed_check(heads: &Heads) -> Check {
     check
 }
 
-fn consistency(list: &[SignedHead], heads: &[Head]) -> Result<String, String> {
+pub fn consistency(list: &[SignedHead], heads: &[Head]) -> Result<String, String> {
     if heads.first().is_some_and(|head| !head.proof.is_empty()) {
         return Err(
             "the first tree head has a consistency proof, and nothing to be consistent with".into(),

@@ -10,19 +10,27 @@
 //! | `replay` | the entries, read once in order |
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
+//! | `anchors` | published heads, as one sequence, and their time |
+//! | `history` | an earlier record of the log, and whether this one continues it |
+//! | `roots`, `places` | the roots that the log had at some of its sizes; places in it where something is looked for |
 //! | `requirements` | what the policy asks for |
 //! | `summary` | the verdict and the two lists in words |
 
+mod anchors;
 mod claims;
 mod heads;
+mod history;
 mod hybrid;
+mod places;
 mod replay;
 mod requirements;
+mod roots;
 mod summary;
 mod weights;
 
 use std::borrow::Cow;
 
+use crate::anchor::Anchor;
 use crate::commitment::DisclosedOpening;
 use crate::evidence::{Entries, Evidence, EvidenceError, HashBytes, Head, ProvenEntry};
 use crate::merkle::Hash;
@@ -30,35 +38,44 @@ use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
 use crate::report::{Bytes, Check, Outcome, Report};
 
-/// Verifies an evidence file, or a `.tlog-proof` that carries its entry, by a policy if the verifying
-/// person has one.
+pub use history::Earlier;
+use replay::Wanted;
+use summary::Gave;
+
+/// What the verifying person brings along, besides the evidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Question<'a> {
+    /// Whose signatures they accept, and what else they require.
+    pub policy: Option<&'a TrustPolicy>,
+    /// The weight root of a model that they hold: is it among those logged?
+    pub weights: Option<Hash>,
+    /// What they were given of this log before: does the log continue it?
+    pub earlier: Option<&'a Earlier>,
+}
+
+impl<'a> Question<'a> {
+    /// By this policy, and nothing else.
+    pub fn by(policy: Option<&'a TrustPolicy>) -> Self {
+        Self { policy, ..Self::default() }
+    }
+}
+
+/// Verifies an evidence file, or a `.tlog-proof` that carries its entry.
 ///
 /// # Errors
 /// The bytes are neither. Everything that can be read gets a report.
-pub fn verify(bytes: &[u8], policy: Option<&TrustPolicy>) -> Result<Report, EvidenceError> {
-    verify_with_weights(bytes, policy, None)
-}
-
-/// As [`verify`], and checks that weights with this root are among those logged.
-///
-/// # Errors
-/// Those of [`verify`].
-pub fn verify_with_weights(
-    bytes: &[u8],
-    policy: Option<&TrustPolicy>,
-    weights: Option<Hash>,
-) -> Result<Report, EvidenceError> {
+pub fn verify(bytes: &[u8], question: &Question<'_>) -> Result<Report, EvidenceError> {
     if LogProof::is_one(bytes) {
-        return verify_proof(bytes, policy, weights);
+        return verify_proof(bytes, question);
     }
     let evidence = Evidence::parse(bytes)?;
     let parts = Parts {
         card: evidence.card.as_ref().map(|card| Cow::Borrowed(card.as_slice())),
         keys: evidence.keys,
         heads: evidence.heads,
-        anchors: evidence.anchors.len(),
-        weights,
+        anchors: evidence.anchors,
         openings: evidence.openings,
+        older: None,
     };
     let entries = match &evidence.entries {
         Entries::All(all) => {
@@ -66,28 +83,27 @@ pub fn verify_with_weights(
         }
         Entries::Some(some) => EntryStream::Some(some),
     };
-    Ok(verify_parts(&parts, entries, policy))
+    Ok(verify_parts(&parts, entries, question))
 }
 
-fn verify_proof(
-    bytes: &[u8],
-    policy: Option<&TrustPolicy>,
-    weights: Option<Hash>,
-) -> Result<Report, EvidenceError> {
-    let text =
-        str::from_utf8(bytes).map_err(|_| EvidenceError::Proof("not a tlog-proof: not UTF-8"))?;
-    let proof = LogProof::parse(text).map_err(|e| EvidenceError::Proof(e.reason()))?;
+fn verify_proof(bytes: &[u8], question: &Question<'_>) -> Result<Report, EvidenceError> {
+    let proof = read_proof(bytes)?;
     let entry = proof.extra.ok_or(EvidenceError::Proof(
         "this tlog-proof does not carry its entry as extra data, so there is nothing to compare it with",
     ))?;
     let path = proof.path.iter().map(|hash| HashBytes::new(*hash)).collect();
     let parts = Parts {
         heads: vec![Head { note: proof.checkpoint, proof: Vec::new() }],
-        weights,
         ..Parts::default()
     };
     let entries = [ProvenEntry(proof.index, entry.into(), path)];
-    Ok(verify_parts(&parts, EntryStream::Some(&entries), policy))
+    Ok(verify_parts(&parts, EntryStream::Some(&entries), question))
+}
+
+fn read_proof(bytes: &[u8]) -> Result<LogProof, EvidenceError> {
+    let text =
+        str::from_utf8(bytes).map_err(|_| EvidenceError::Proof("not a tlog-proof: not UTF-8"))?;
+    LogProof::parse(text).map_err(|e| EvidenceError::Proof(e.reason()))
 }
 
 /// What is verified, besides the entries.
@@ -99,12 +115,23 @@ pub struct Parts<'a> {
     pub keys: Vec<String>,
     /// Signed tree heads, oldest first.
     pub heads: Vec<Head>,
-    /// How many anchors there are.
-    pub anchors: usize,
-    /// The weight root of a model that the verifying person holds.
-    pub weights: Option<Hash>,
+    /// Published heads.
+    pub anchors: Vec<Anchor>,
     /// Opened private fields.
     pub openings: Vec<DisclosedOpening>,
+    /// What the log was at an earlier size, where the newest head's file does not say it.
+    pub older: Option<OlderRoot>,
+}
+
+/// A root that a log had before, with the proof that its newest head continues it.
+#[derive(Clone, Debug)]
+pub struct OlderRoot {
+    /// The number of entries.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// The RFC 6962 consistency proof from there to the newest head.
+    pub proof: Vec<Hash>,
 }
 
 /// The entries, as they come.
@@ -120,19 +147,30 @@ pub enum EntryStream<'a> {
 pub fn verify_parts(
     parts: &Parts<'_>,
     entries: EntryStream<'_>,
-    policy: Option<&TrustPolicy>,
+    question: &Question<'_>,
 ) -> Report {
+    let policy = question.policy;
     let mut checks = Vec::new();
     let mut heads = heads::check(parts, policy, &mut checks);
     hybrid::verify(&mut heads, policy);
+    let before = question.earlier.map(|earlier| history::read(earlier, &heads, policy));
     let card = claims::read(parts, &mut checks);
-    let mut replay = replay::replay(entries, parts, &heads, card.as_ref(), &mut checks);
+    let of_both = heads.list.iter().chain(before.iter().flat_map(|before| &before.heads.list));
+    let wanted = Wanted {
+        card: card.as_ref(),
+        weights: question.weights,
+        sizes: of_both.map(|head| head.checkpoint.size).collect(),
+    };
+    let mut replay = replay::replay(entries, parts, &heads, wanted, &mut checks);
     replay.proven &= heads.readable && !heads.forged;
     let card = claims::check(card, &heads, &replay, &mut checks);
-    weights::check(parts, &replay, &mut checks);
+    weights::check(question.weights, &replay, &mut checks);
+    let history = before.map(|before| history::check(before, parts, &heads, &replay, &mut checks));
     let openings = replay.openings(&parts.openings, &mut checks);
-    requirements::check(parts, policy, &heads, &replay, &mut checks);
-    summary::report(parts, policy, heads, replay, card, openings, checks)
+    let anchors = anchors::check(parts, policy, &heads, &replay, &mut checks);
+    requirements::check(policy, &heads, &replay, &anchors, &mut checks);
+    let gave = Gave { heads, replay, anchors, card, openings, history, checks };
+    summary::report(parts, policy, gave)
 }
 
 fn pass(name: &'static str, title: &'static str, reason: impl Into<String>) -> Check {

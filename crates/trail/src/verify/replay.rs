@@ -2,17 +2,20 @@
 //! numbered without a gap; on the way the card's claims are derived again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use ciborium::Value;
 
 use super::heads::Heads;
+use super::places::Places;
+use super::roots::Roots;
 use super::{EntryStream, Parts, absent, bytes, count, fail, hashes, pass, some_of};
 use crate::card::{AsOf, Card, CardBuilder, PRIVATE_FIELDS, Pointer};
 use crate::cbor;
 use crate::commitment::{self, DisclosedOpening};
 use crate::event::{Event, EventType, RunId};
 use crate::evidence::{HashBytes, ProvenEntry};
-use crate::merkle::{self, Frontier, Hash, leaf_hash};
+use crate::merkle::{self, Hash};
 use crate::report::{Check, OpeningReport, Outcome};
 use crate::schema;
 use crate::time::MINUTE;
@@ -42,12 +45,10 @@ pub struct Replay {
     pub builder: CardBuilder,
     /// The card that the entries before the card's own head give.
     pub derived: Option<Card>,
-    /// The root over the entries before the card's own head.
-    pub root_at_card: Option<Hash>,
     /// The entry that holds the card's digest.
     pub card_entry: Option<u64>,
-    /// Entries that the card's claims point at and that are not there.
-    pub missing: BTreeSet<u64>,
+    /// The entries that the card's claims point at, noted when they are there.
+    pub pointed_at: Places<()>,
     /// The runs, in order of appearance.
     pub runs: Vec<RunState>,
     /// Types that this version does not know.
@@ -58,11 +59,13 @@ pub struct Replay {
     pub found_weights: Vec<WeightsEvent>,
     /// The first update that started from the weights asked for.
     pub started_from: Option<u64>,
+    /// The roots that the entries give at the sizes of all heads, the card's and those asked for.
+    pub roots: Roots,
     wanted_weights: Option<String>,
-    frontier: Frontier,
+    /// The newest unbroken row of entries that only note a publication.
+    notices: Range<u64>,
     run_positions: HashMap<RunId, usize>,
-    roots: BTreeMap<u64, Option<Hash>>,
-    opened: BTreeMap<u64, Option<Event>>,
+    opened: Places<Event>,
     card_digest: Option<Hash>,
     bad_event: Option<String>,
     bad_sequence: Option<String>,
@@ -77,34 +80,42 @@ pub struct RunState {
     pub started: Option<u64>,
     pub ended: Option<u64>,
     pub events: u64,
+    /// The index of its first event here.
+    pub first: u64,
+    /// The index of its `run.end`.
+    pub last: Option<u64>,
     next_seq: u64,
+}
+
+/// What is looked for while reading.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    pub card: Option<&'a (Card, Hash)>,
+    pub weights: Option<Hash>,
+    /// Sizes at which the root is wanted.
+    pub sizes: Vec<u64>,
 }
 
 pub fn replay(
     entries: EntryStream<'_>,
     parts: &Parts<'_>,
     heads: &Heads,
-    card: Option<&(Card, Hash)>,
+    wanted: Wanted<'_>,
     checks: &mut Vec<Check>,
 ) -> Replay {
-    let mut replay = Replay {
-        card_digest: card.map(|(_, digest)| *digest),
-        wanted_weights: parts.weights.as_ref().map(hex::encode),
-        ..Replay::default()
-    };
-    for head in &heads.list {
-        replay.roots.insert(head.checkpoint.size, None);
-    }
-    for opening in &parts.openings {
-        replay.opened.insert(opening.index, None);
-    }
+    let card = wanted.card;
+    let as_of = card.map(|(card, _)| card.as_of.clone());
+    let sizes = wanted.sizes.into_iter().chain(as_of.as_ref().map(|as_of| as_of.size));
     let claims = card.iter().flat_map(|(card, _)| &card.claims);
     let pointers = claims.flat_map(|claim| &claim.evidence);
-    replay.missing.extend(pointers.filter_map(Pointer::entry));
-    let as_of = card.map(|(card, _)| card.as_of.clone());
-    if let Some(as_of) = &as_of {
-        replay.roots.insert(as_of.size, None);
-    }
+    let mut replay = Replay {
+        pointed_at: Places::new(pointers.filter_map(Pointer::entry)),
+        opened: Places::new(parts.openings.iter().map(|opening| opening.index)),
+        card_digest: card.map(|(_, digest)| *digest),
+        wanted_weights: wanted.weights.as_ref().map(hex::encode),
+        roots: Roots::at(sizes),
+        ..Replay::default()
+    };
     match entries {
         EntryStream::All(all) => replay.all(all, heads, as_of.as_ref(), checks),
         EntryStream::Some(some) => replay.some(some, heads, as_of.as_ref(), checks),
@@ -122,14 +133,14 @@ impl Replay {
         checks: &mut Vec<Check>,
     ) {
         let mut unreadable = None;
-        self.at_size(0, as_of);
+        self.derive_at(0, as_of);
         for (index, entry) in (0u64..).zip(entries) {
             match entry {
                 Ok(entry) => {
-                    self.frontier.push(leaf_hash(&entry));
+                    self.roots.push(&entry);
                     self.event(index, &entry);
                     self.present += 1;
-                    self.at_size(index + 1, as_of);
+                    self.derive_at(index + 1, as_of);
                 }
                 Err(reason) => {
                     unreadable = Some(reason);
@@ -144,18 +155,14 @@ impl Replay {
             Ok(reason) => pass("entries.complete", COMPLETE, reason),
             Err(reason) => fail("entries.complete", COMPLETE, reason),
         };
-        check.stands_on.push(bytes("root over the entries", hex::encode(self.frontier.root())));
+        check.stands_on.push(bytes("root over the entries", hex::encode(self.roots.root())));
         checks.push(check);
     }
 
-    /// Notes what is wanted of the log when it had `size` entries.
-    fn at_size(&mut self, size: u64, as_of: Option<&AsOf>) {
-        if let Some(root) = self.roots.get_mut(&size) {
-            *root = Some(self.frontier.root());
-        }
+    /// Derives the card of the log when it had `size` entries, if that is the one to compare with.
+    fn derive_at(&mut self, size: u64, as_of: Option<&AsOf>) {
         if let Some(as_of) = as_of.filter(|as_of| as_of.size == size) {
             self.derived = Some(self.builder.finish(as_of.clone()));
-            self.root_at_card = Some(self.frontier.root());
         }
     }
 
@@ -168,7 +175,7 @@ impl Replay {
             ));
         }
         for head in heads.list.iter().map(|head| &head.checkpoint) {
-            if self.roots.get(&head.size) != Some(&Some(head.root)) {
+            if self.roots.get(head.size) != Some(head.root) {
                 return Err(format!(
                     "the first {} give another root than the one signed, {}",
                     count(head.size, "entry", "entries"),
@@ -243,7 +250,7 @@ impl Replay {
     }
 
     fn event(&mut self, index: u64, entry: &[u8]) {
-        self.missing.remove(&index);
+        self.pointed_at.note(index, || ());
         let event = match Event::decode(entry) {
             Ok(event) => event,
             Err(e) => {
@@ -257,6 +264,7 @@ impl Replay {
         self.builder.add(index, &event);
         self.number(index, &event);
         self.clock(index, &event);
+        self.notice(index, &event);
         if let EventType::Other(name) = &event.kind {
             *self.unknown_types.entry(name.clone()).or_default() += 1;
         }
@@ -269,9 +277,18 @@ impl Replay {
                 self.card_entry.get_or_insert(index);
             }
         }
-        if let Some(wanted) = self.opened.get_mut(&index) {
-            *wanted = Some(event);
-        }
+        self.opened.note(index, || event);
+    }
+
+    fn notice(&mut self, index: u64, event: &Event) {
+        let is_notice = event.kind == EventType::HeadPublished;
+        let from = if is_notice && self.notices.end == index { self.notices.start } else { index };
+        self.notices = if is_notice { from..index + 1 } else { index + 1..index + 1 };
+    }
+
+    /// How many entries there are before those at the end of the log that only note a publication.
+    pub fn notices_from(&self, size: u64) -> u64 {
+        if self.notices.end == size { self.notices.start } else { size }
     }
 
     fn weigh(&mut self, weights: WeightsEvent) {
@@ -290,7 +307,15 @@ impl Replay {
     fn number(&mut self, index: u64, event: &Event) {
         let position = *self.run_positions.entry(event.run).or_insert_with(|| {
             let id = event.run;
-            self.runs.push(RunState { id, started: None, ended: None, events: 0, next_seq: 0 });
+            self.runs.push(RunState {
+                id,
+                started: None,
+                ended: None,
+                events: 0,
+                first: index,
+                last: None,
+                next_seq: 0,
+            });
             self.runs.len() - 1
         });
         let run = &mut self.runs[position];
@@ -415,7 +440,7 @@ impl Replay {
         if !self.proven {
             return Err("the entries are not shown to be in the log");
         }
-        let event = self.opened.get(&opening.index).and_then(Option::as_ref);
+        let event = self.opened.get(opening.index);
         let event = event.ok_or("the entry is not in the file")?;
         if event.kind != EventType::Annotation || !PRIVATE_FIELDS.contains(&opening.field.as_str())
         {

@@ -2,36 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use super::anchors::Anchors;
 use super::heads::Heads;
 use super::hybrid;
 use super::replay::Replay;
-use super::{Parts, absent, bytes, count, fail, pass};
+use super::{absent, bytes, count, fail, pass};
 use crate::policy::TrustPolicy;
 use crate::report::Check;
-use crate::time::to_rfc3339;
+use crate::time::{days_until, to_rfc3339};
 use crate::tlog_policy::Cosigned;
 
 const SIGNER: &str = "Signed by a key you chose";
 const WITNESSES: &str = "Cosigned by witnesses";
-const ANCHORS: &str = "Published in a public transparency log";
 
 pub fn check(
-    parts: &Parts<'_>,
     policy: Option<&TrustPolicy>,
     heads: &Heads,
     replay: &Replay,
+    anchors: &Anchors,
     checks: &mut Vec<Check>,
 ) {
     let Some(policy) = policy else {
         checks.push(absent("policy.signer", SIGNER, "you have chosen no key"));
         checks.push(absent("policy.witnesses", WITNESSES, "you have chosen no witnesses"));
-        checks.push(anchors(parts, 0));
         return;
     };
     let required = &policy.requirements;
     checks.push(signer(policy, heads));
     checks.push(witnesses(policy, heads));
-    checks.push(anchors(parts, required.anchors));
     if required.complete {
         const TITLE: &str = "Your policy asks for all entries";
         checks.push(if replay.complete {
@@ -42,12 +40,35 @@ pub fn check(
     }
     checks.extend(hybrid::check(policy, heads));
     if let Some(days) = required.max_age_days {
-        const TITLE: &str = "Your policy limits the age of the newest independent date";
-        let reason = format!(
-            "at most {} are allowed, and no date is independently shown here",
-            count(days, "day", "days")
-        );
-        checks.push(fail("policy.max_age_days", TITLE, reason));
+        checks.push(age(days, policy, anchors));
+    }
+}
+
+/// The day from which age is counted is the verifying person's: the core has no clock.
+fn age(days: u64, policy: &TrustPolicy, anchors: &Anchors) -> Check {
+    const TITLE: &str = "Your policy limits the age of the newest independent date";
+    let allowed = count(days, "day", "days");
+    let Some(public) = &anchors.public else {
+        let reason =
+            format!("at most {allowed} are allowed, and no date is independently shown here");
+        return fail("policy.max_age_days", TITLE, reason);
+    };
+    let since = to_rfc3339(public.since);
+    match days_until(public.since, policy.today()) {
+        None => fail("policy.max_age_days", TITLE, "the day of this verification is not known"),
+        Some(age) if age <= days => pass(
+            "policy.max_age_days",
+            TITLE,
+            format!("public since {since}; {allowed} are allowed"),
+        ),
+        Some(age) => fail(
+            "policy.max_age_days",
+            TITLE,
+            format!(
+                "public since {since}, {} ago; {allowed} are allowed",
+                count(age, "day", "days")
+            ),
+        ),
     }
 }
 
@@ -119,22 +140,4 @@ fn named((name, cosigned): (&String, &Cosigned)) -> String {
         0 => name.clone(),
         at => format!("{name} at {}", to_rfc3339(at.saturating_mul(1_000_000))),
     }
-}
-
-fn anchors(parts: &Parts<'_>, required: u64) -> Check {
-    let here = match parts.anchors as u64 {
-        0 => "there is no public anchor in the file".to_owned(),
-        n => format!(
-            "{} in the file, which this version cannot check",
-            count(n, "anchor", "anchors")
-        ),
-    };
-    if required > 0 {
-        return fail(
-            "anchors",
-            ANCHORS,
-            format!("your policy requires {}, and {here}", count(required, "anchor", "anchors")),
-        );
-    }
-    absent("anchors", ANCHORS, here)
 }

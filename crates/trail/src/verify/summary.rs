@@ -1,8 +1,10 @@
 //! The verdict, and in words what is established and what is not.
 
+use super::anchors::Anchors;
 use super::claims::CheckedCard;
 use super::count;
 use super::heads::Heads;
+use super::history;
 use super::hybrid;
 use super::replay::Replay;
 use super::{Parts, some_of};
@@ -11,39 +13,46 @@ use crate::event::EventType;
 use crate::note::VerifierKey;
 use crate::policy::TrustPolicy;
 use crate::report::{
-    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, Key, NOT_PROVEN, OpeningReport,
-    Outcome, Report, RunReport, Verdict,
+    Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, HistoryReport, Key, NOT_PROVEN,
+    OpeningReport, Outcome, Report, RunReport, Verdict,
 };
 use crate::time::to_rfc3339;
 
-pub fn report(
-    parts: &Parts<'_>,
-    policy: Option<&TrustPolicy>,
-    heads: Heads,
-    replay: Replay,
-    card: Option<CheckedCard>,
-    openings: Vec<OpeningReport>,
-    checks: Vec<Check>,
-) -> Report {
-    let verdict = verdict(&heads, &checks);
+/// What the checks gave.
+pub struct Gave {
+    pub heads: Heads,
+    pub replay: Replay,
+    pub anchors: Anchors,
+    pub card: Option<CheckedCard>,
+    pub openings: Vec<OpeningReport>,
+    pub history: Option<HistoryReport>,
+    pub checks: Vec<Check>,
+}
+
+pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Report {
+    let Gave { heads, replay, anchors, card, openings, history, checks } = gave;
+    let verdict = verdict(&heads, &anchors, &checks);
+    let since = anchors.public.as_ref().map(|public| to_rfc3339(public.since));
     let newest = heads.newest();
     let said = Sentences {
         parts,
         policy,
         heads: &heads,
         replay: &replay,
+        anchors: &anchors,
         card: card.as_ref(),
+        history: history.as_ref(),
         checks: &checks,
     };
     let (established, not_established) = (said.established(), said.not_established());
     Report {
         v: 1,
         verdict,
-        verdict_text: verdict.text(None),
+        verdict_text: verdict.text(since.as_deref()),
         meets_policy: policy.map(|_| verdict >= Verdict::Signed),
         key_source: key_source(policy, &heads),
         keys: keys(policy, &heads),
-        publication: None,
+        publication: anchors.publication,
         origin: heads.origin().map(str::to_owned),
         size: newest.map_or(0, |head| head.size),
         root: newest.map(|head| hex::encode(head.root)).unwrap_or_default(),
@@ -52,9 +61,11 @@ pub fn report(
         not_proven: NOT_PROVEN,
         claim_counts: claim_counts(card.as_ref()),
         heads: heads.list.iter().map(head_report).collect(),
+        anchors: anchors.list,
         runs: replay.runs.iter().map(run_report).collect(),
         weights: replay.weights.into(),
         openings,
+        history,
         entries: EntriesReport {
             present: replay.present,
             of: newest.map_or(0, |head| head.size),
@@ -66,13 +77,15 @@ pub fn report(
     }
 }
 
-fn verdict(heads: &Heads, checks: &[Check]) -> Verdict {
+fn verdict(heads: &Heads, anchors: &Anchors, checks: &[Check]) -> Verdict {
     if !heads.readable || checks.iter().any(|check| check.result == Outcome::Fail) {
         Verdict::Failed
     } else if heads.chosen_signers.is_empty() {
         Verdict::SelfConsistent
-    } else {
+    } else if anchors.public.is_none() {
         Verdict::Signed
+    } else {
+        Verdict::Public
     }
 }
 
@@ -162,7 +175,9 @@ struct Sentences<'a> {
     policy: Option<&'a TrustPolicy>,
     heads: &'a Heads,
     replay: &'a Replay,
+    anchors: &'a Anchors,
     card: Option<&'a CheckedCard>,
+    history: Option<&'a HistoryReport>,
     checks: &'a [Check],
 }
 
@@ -233,9 +248,11 @@ impl Sentences<'_> {
         if self.passed("policy.witnesses") {
             list.push("Enough of the witnesses you chose saw the newest tree head.".to_owned());
         }
+        self.publication(&mut list);
         if self.passed("weights") {
             list.push("The weights you hold are among those logged.".to_owned());
         }
+        list.extend(self.history.and_then(history::established));
         list
     }
 
@@ -272,6 +289,7 @@ impl Sentences<'_> {
         if self.is_absent("weights") {
             list.push("That the weights you hold are in the log.".to_owned());
         }
+        list.extend(self.history.and_then(history::not_established));
         if self.is_absent("events.time") {
             list.push(
                 "The order of events in time: the producer's clock runs backwards in places."
@@ -288,9 +306,51 @@ impl Sentences<'_> {
         list
     }
 
+    /// What is public, since when and by whose clock.
+    fn publication(&self, list: &mut Vec<String>) {
+        if !self.passed("anchors") || !self.passed("anchors.sequence") {
+            return;
+        }
+        let size = self.heads.newest().map_or(0, |head| head.size);
+        if let Some(public) = &self.anchors.public {
+            let since = to_rfc3339(public.since);
+            list.push(match size.saturating_sub(public.size) {
+                0 => format!("Public since {since}, by {}.", public.by),
+                later => format!(
+                    "Public since {since}, by {}; the {} only to note publications.",
+                    public.by,
+                    count(later, "entry after it is there", "entries after it are there"),
+                ),
+            });
+        } else if let Some(anchor) =
+            self.anchors.list.iter().rfind(|anchor| anchor.public.is_some())
+        {
+            list.push(format!(
+                "The first {} are public since {}, by {}.",
+                count(anchor.size, "entry", "entries"),
+                anchor.public.as_deref().unwrap_or_default(),
+                anchor.public_by.as_deref().unwrap_or_default(),
+            ));
+        }
+        list.push("No gap or conflict among the published heads in this file.".to_owned());
+    }
+
     fn when(&self) -> String {
-        let because = if self.parts.anchors > 0 {
-            "this version cannot check the anchors that are here"
+        let anchors = self.anchors;
+        if anchors.public.is_some() {
+            return match anchors.publication.as_deref() {
+                Some(text) if text.contains("afterwards") => {
+                    format!("When things happened before they were public: {text}.")
+                }
+                _ => "When things happened, to the minute: between two publications, event times are the \
+                      producer's word."
+                    .to_owned(),
+            };
+        }
+        let because = if !self.parts.anchors.is_empty() && !self.passed("anchors") {
+            "the anchors that are here are not verified"
+        } else if !self.anchors.list.is_empty() {
+            "the newest tree head is not shown to be public"
         } else if self.passed("policy.witnesses") {
             "there is no public anchor here, only the witnesses' own clocks"
         } else {

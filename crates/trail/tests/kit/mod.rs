@@ -168,7 +168,7 @@ impl Log {
         evidence
     }
 
-    fn levels(&self) -> Levels {
+    pub fn levels(&self) -> Levels {
         let mut levels = vec![self.entries.iter().map(|e| leaf_hash(e)).collect::<Vec<_>>()];
         while levels.last().unwrap().len() > 1 {
             let below = levels.last().unwrap().as_chunks::<2>().0;

@@ -1,0 +1,10 @@
+//! The services of the kit, against which everything that publishes is tested: what each answers,
+//! checked by other programs, and that a test can make each fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod clients;
+mod front;
+mod publisher;
+mod rekor;
+mod tsa;
+mod witness;
