@@ -5,14 +5,14 @@
 
 use trail::policy::TrustPolicy;
 use trail::report::{Outcome, Report, Verdict};
-use trail::verify::verify;
+use trail::verify::{Question, verify};
 
 const VECTORS: &str = include_str!("../../../transparency/vectors/evidence.json");
 
 fn report(file: &[u8], policy: &str) -> Report {
     let vectors: serde_json::Value = serde_json::from_str(VECTORS).unwrap();
     let policy = TrustPolicy::from_json(&vectors["policies"][policy].to_string()).unwrap();
-    verify(file, Some(&policy)).unwrap()
+    verify(file, &Question::by(Some(&policy))).unwrap()
 }
 
 fn check(report: &Report, name: &str) -> Option<(Outcome, String)> {
