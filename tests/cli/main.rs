@@ -6,6 +6,7 @@ mod commands;
 mod damage;
 mod forgery;
 mod history;
+mod hybrid;
 mod policies;
 mod real_data;
 mod secrets;

@@ -28,7 +28,7 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
             PARTS.map(|(part, _)| part).join(", ")
         );
     }
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     let mut results = Vec::new();
     let mut failed = false;
     for (part, run) in PARTS {
@@ -53,7 +53,7 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
 /// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
 /// `tests/soak/`; then a few seconds of fuzzing for each target.
 pub fn soak(workspace: &Workspace) -> Result<()> {
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     toolchain::services(workspace)?;
     toolchain::sigstore(workspace)?;
     let rust = shell::run(workspace.cargo().args([
@@ -76,7 +76,7 @@ pub fn soak(workspace: &Workspace) -> Result<()> {
 
 /// The benchmarks, one after the other. They print figures and judge none.
 pub fn bench(workspace: &Workspace) -> Result<()> {
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     for file in files(workspace, "benches", ".mjs")? {
         shell::run(node_with_program(workspace)?.arg(file))?;
     }
@@ -86,7 +86,9 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 fn rust(workspace: &Workspace) -> Result<()> {
     toolchain::services(workspace)?;
     toolchain::npm(workspace)?;
-    shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    let whole = shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]));
+    let lean = ["test", "--package", "trail", "--no-default-features", "--test", "without_hybrid"];
+    all([whole, shell::run(workspace.cargo().args(lean))])
 }
 
 /// The types of the pages and the package, then the package itself.

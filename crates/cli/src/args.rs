@@ -69,6 +69,9 @@ pub struct Init {
     /// The log's unique name, like a URL without its scheme [default: a random one].
     #[arg(long)]
     pub origin: Option<String>,
+    /// Sign every head with ML-DSA-44 as well, which is made to hold against quantum computers.
+    #[arg(long)]
+    pub hybrid: bool,
     #[command(flatten)]
     pub unlock: Unlock,
 }

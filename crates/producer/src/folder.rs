@@ -61,6 +61,11 @@ impl Folder {
         self.private().join("log.key")
     }
 
+    /// The key of a hybrid log's second signature.
+    pub fn cosigning_key(&self) -> PathBuf {
+        self.private().join("log-ml-dsa-44.key")
+    }
+
     /// The master key of the vault.
     pub fn vault_key(&self) -> PathBuf {
         self.private().join("vault.key")

@@ -9,6 +9,7 @@
 //! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, the heads they speak of, documents too large for an event, the tensors of logged weights |
 //! | `policy/` | a trust policy with the log's own key, for trying out |
 //! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
+//! | `private/log-ml-dsa-44.key` | in a hybrid log, the key of the second signature of every head |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
 //! | `private/wal`, `private/head` | what makes it survive a crash |
 //!
@@ -20,6 +21,7 @@ mod annotation;
 mod annotations;
 mod audit;
 mod card;
+mod cosigner;
 mod disk;
 mod documents;
 mod error;

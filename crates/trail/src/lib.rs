@@ -39,6 +39,7 @@ pub mod time;
 pub mod tlog_policy;
 pub mod verify;
 pub mod view;
+mod vkey;
 pub mod weights;
 
 pub use event::{Event, EventType, RunId};

@@ -49,7 +49,7 @@ pub struct Requirements {
     pub anchors: u64,
     /// The quorum of witnesses must be met; adds nothing where the policy's `quorum` line asks for one.
     pub witnesses: bool,
-    /// Each head must carry an ML-DSA-44 signature as well.
+    /// Each head must carry an ML-DSA-44 cosignature by a key of the quorum as well.
     pub hybrid: bool,
     /// The newest independently shown date may be at most so many days old.
     pub max_age_days: Option<u64>,

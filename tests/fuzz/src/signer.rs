@@ -36,7 +36,7 @@ impl Signer {
     fn new(secret: &str, name: &str, kind: KeyKind) -> Self {
         let secret: [u8; 32] = hex::decode(secret).unwrap().try_into().unwrap();
         let secret = SigningKey::from_bytes(&secret);
-        let public = VerifierKey::new(name, kind, secret.verifying_key().to_bytes()).unwrap();
+        let public = VerifierKey::new(name, kind, &secret.verifying_key().to_bytes()).unwrap();
         Self { secret, public }
     }
 
@@ -48,6 +48,7 @@ impl Signer {
     pub fn sign(&self, text: &str, time: u64) -> Vec<u8> {
         match self.public.kind() {
             KeyKind::Ed25519 => self.secret.sign(text.as_bytes()).to_bytes().to_vec(),
+            KeyKind::MlDsa44 => unreachable!("there is no such signer here"),
             KeyKind::Cosignature => {
                 let message = format!("cosignature/v1\ntime {time}\n{text}");
                 let signature = self.secret.sign(message.as_bytes()).to_bytes();

@@ -10,7 +10,7 @@ use trail::card::{AsOf, CardBuilder};
 use trail::event::{Event, EventType, MAX_ENCODED, MIN_ENCODED};
 use trail::evidence::{Entries, Evidence, HashBytes, Head, ProvenEntry};
 use trail::report::Outcome;
-use trail::verify::verify;
+use trail::verify::{Question, verify};
 use trail::{cbor, report::Report};
 
 use crate::reports::names;
@@ -41,7 +41,7 @@ pub fn run(input: &[u8]) {
         log_card(&mut entries, &card);
     }
     let bytes = seal(entries, size, card, choices & SOME != 0).to_bytes().unwrap();
-    let report = verify(&bytes, None).expect("a file of the right form");
+    let report = verify(&bytes, &Question::default()).expect("a file of the right form");
     assert_seals_hold(&report);
     verify::run(&bytes);
 }

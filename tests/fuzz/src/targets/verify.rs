@@ -6,7 +6,7 @@ use serde_bytes::ByteBuf;
 use trail::evidence::{Entries, Evidence, HashBytes, Head, ProvenEntry};
 use trail::policy::TrustPolicy;
 use trail::proof::LogProof;
-use trail::verify::{verify, verify_with_weights};
+use trail::verify::{Question, verify};
 
 use crate::claims;
 use crate::memory::bounded;
@@ -23,13 +23,16 @@ thread_local! {
 
 pub fn run(input: &[u8]) {
     // A claim's value takes serde_json up to 90 bytes for each, and the report repeats it.
-    let Ok(report) = bounded(input.len(), 512, || verify(input, None)) else { return };
+    let Ok(report) = bounded(input.len(), 512, || verify(input, &Question::default())) else {
+        return;
+    };
     let evidence = read(input);
     assert_sound(&report, &evidence, Asked::default());
     let weights = claims::logged_root(&evidence);
     let by = |policy: &'static LocalKey<TrustPolicy>, strict| {
         policy.with(|policy| {
-            let call = || verify_with_weights(input, Some(policy), weights);
+            let question = Question { policy: Some(policy), weights, earlier: None };
+            let call = || verify(input, &question);
             let report = bounded(input.len(), 512, call).unwrap();
             assert_sound(&report, &evidence, Asked { chosen: true, strict, weights });
         });
