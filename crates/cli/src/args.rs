@@ -47,6 +47,9 @@ pub enum Command {
     Prove(Prove),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
+    /// Verify Sigstore bundles as any client does.
+    #[command(subcommand)]
+    Sigstore(Sigstore),
     /// A whole run, from annotations to a verdict.
     Demo(Demo),
 }
@@ -309,6 +312,39 @@ pub struct Serve {
     /// Let everyone who reaches the server read the entries, and not only the tree.
     #[arg(long)]
     pub open_entries: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sigstore {
+    /// Verify a bundle and the file or digest it signs, by the command line of sigstore-conformance.
+    VerifyBundle(VerifyBundle),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("signer").required(true).args(["key", "certificate_identity"]))]
+pub struct VerifyBundle {
+    /// Trust Sigstore's staging instance instead of its public one.
+    #[arg(long)]
+    pub staging: bool,
+    /// The bundle, JSON.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: PathBuf,
+    /// The signer's name in the certificate.
+    #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer")]
+    pub certificate_identity: Option<String>,
+    /// Who vouched for that name.
+    #[arg(long, value_name = "URL", requires = "certificate_identity")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The signer's public key, PEM, instead of a certificate.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Whom to trust, a Sigstore `trusted_root.json` [default: the one of Sigstore's public instance that
+    /// this program was released with].
+    #[arg(long, value_name = "FILE", conflicts_with = "staging")]
+    pub trusted_root: Option<PathBuf>,
+    /// What was signed: a file, or `sha256:` and its digest in hexadecimal digits.
+    #[arg(value_name = "FILE_OR_DIGEST")]
+    pub artifact: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,7 @@ pub mod prove;
 pub mod run;
 pub mod serve;
 pub mod show;
+pub mod sigstore;
 pub mod update;
 pub mod verify;
 

@@ -142,9 +142,7 @@ impl AnchorTrust {
 
     /// The log of the trusted root that the entry names.
     fn log(&self, entry: &TransparencyLogEntry) -> Result<&TransparencyLog, AnchorError> {
-        self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id).ok_or_else(
-            || AnchorError::new("it is in a transparency log that your trusted root does not name"),
-        )
+        log_of(entry, &self.root)
     }
 
     /// What `sigstore-verify` checks, with no log but the one that the entry names: else the key of one
@@ -333,6 +331,36 @@ fn only_entry(bundle: &Bundle) -> Result<&TransparencyLogEntry, AnchorError> {
     }
 }
 
+fn log_of<'a>(
+    entry: &TransparencyLogEntry,
+    root: &'a TrustedRoot,
+) -> Result<&'a TransparencyLog, AnchorError> {
+    root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id).ok_or_else(|| {
+        AnchorError::new("it is in a transparency log that your trusted root does not name")
+    })
+}
+
+/// The trusted root with no logs but those that the entries of a bundle name, if each entry is proven in
+/// a checkpoint of the log it names: what `sigstore-verify` leaves to its callers.
+///
+/// # Errors
+/// An entry names an unknown log, or its checkpoint is another log's.
+pub fn named_logs(bundle: &Bundle, root: &TrustedRoot) -> Result<TrustedRoot, AnchorError> {
+    let mut logs: Vec<TransparencyLog> = Vec::new();
+    for entry in &bundle.verification_material.tlog_entries {
+        let log = log_of(entry, root)?;
+        if entry.inclusion_proof.is_some() {
+            log_checkpoint(entry, log)?;
+        }
+        if logs.iter().all(|have| have.log_id.key_id != log.log_id.key_id) {
+            logs.push(log.clone());
+        }
+    }
+    let mut root = root.clone();
+    root.tlogs = logs;
+    Ok(root)
+}
+
 /// The signed checkpoint that the entry is proven in, if it is of that log. `sigstore-verify` accepts
 /// any origin under a right signature.
 fn log_checkpoint(
@@ -350,8 +378,8 @@ fn log_checkpoint(
     let origin = origin_of(&note.text);
     // v1 adds the tree's number to its name: `rekor.sigstore.dev - 1193050959916656506`.
     let named = match entry.kind_version {
-        KindVersion::DsseV001 => origin.split(" - ").next() == Some(host),
-        _ => origin == host,
+        KindVersion::HashedRekordV002 => origin == host,
+        _ => origin.split(" - ").next() == Some(host),
     };
     if named {
         Ok(envelope.to_owned())
