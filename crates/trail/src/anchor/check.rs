@@ -17,7 +17,7 @@ use sigstore_verify::{PublicKeyVerificationPolicy, Verifier};
 
 use super::{Anchor, AnchorError, LogPosition, PAYLOAD_TYPE, PublishedHead, crypto};
 use crate::merkle::{Hash, sha256};
-use crate::note::Note;
+use crate::note::{KeyKind, Note, VerifierKey};
 
 /// A bundle or a stamp larger than this is refused unread, in bytes. Real ones have 5 KB.
 const MAX_PART: usize = 128 << 10;
@@ -50,6 +50,19 @@ pub struct VerifiedAnchor {
     pub signed: Option<Clock>,
     /// When such a clock saw it in the public log.
     pub public: Option<Clock>,
+}
+
+/// A public log of the trusted root.
+#[derive(Clone, Debug)]
+pub struct PublicLog {
+    /// Its id in the trusted root, lower-case hex.
+    pub id: String,
+    /// Its name, the first line of its checkpoints.
+    pub origin: String,
+    /// Its base URL.
+    pub url: String,
+    /// The key of its checkpoints, if they are signed with Ed25519 under its name, as Rekor v2 does.
+    pub key: Option<VerifierKey>,
 }
 
 /// A time and whose it is.
@@ -95,6 +108,22 @@ impl AnchorTrust {
         Verifier::new(&trusted).map_err(|e| root(&e))?;
         let authorities = authorities(&trusted);
         Ok(Self { publishers, root: trusted, authorities })
+    }
+
+    /// The publishing keys, as SubjectPublicKeyInfo.
+    pub fn publishers(&self) -> impl Iterator<Item = &[u8]> {
+        self.publishers.iter().map(DerPublicKey::as_bytes)
+    }
+
+    /// The public logs of the trusted root.
+    pub fn public_logs(&self) -> Vec<PublicLog> {
+        let public = |log: &TransparencyLog| PublicLog {
+            id: hex::encode(log.log_id.key_id.as_bytes()),
+            origin: host(&log.base_url).to_owned(),
+            url: log.base_url.clone(),
+            key: note_key(log),
+        };
+        self.root.tlogs.iter().map(public).collect()
     }
 
     /// Verifies an anchor.
@@ -396,6 +425,15 @@ fn log_checkpoint(
 fn host(base_url: &str) -> &str {
     let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
     rest.trim_end_matches('/')
+}
+
+/// The key of a log whose id is that of the Ed25519 key in C2SP signed notes.
+fn note_key(log: &TransparencyLog) -> Option<VerifierKey> {
+    /// SubjectPublicKeyInfo up to the key (RFC 8410 §4).
+    const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    let raw = log.public_key.raw_bytes.as_bytes().strip_prefix(&ED25519)?;
+    let key = VerifierKey::new(host(&log.base_url), KeyKind::Ed25519, raw.try_into().ok()?).ok()?;
+    log.log_id.key_id.as_bytes().starts_with(&key.id()).then_some(key)
 }
 
 fn origin_of(checkpoint: &str) -> String {
