@@ -3,8 +3,6 @@
 
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use end_to_end::Work;
 use end_to_end::services::{Rekor, Tools, TrustedRoot, Tsa, Window, openssl, post};
 use serde_json::Value as Json;
@@ -120,9 +118,4 @@ impl Producer {
         self.work.write(&format!("{folder}/0.sigstore.json"), anchored.bundle.to_string());
         self.work.write(&format!("{folder}/0.tsr"), &anchored.stamp);
     }
-}
-
-/// The bytes in a member of a document.
-pub fn decode(json: &Json) -> Vec<u8> {
-    STANDARD.decode(json.as_str().unwrap()).unwrap()
 }

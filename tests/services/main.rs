@@ -5,6 +5,7 @@
 mod anchoring;
 mod clients;
 mod front;
+mod monitor;
 mod mutations;
 mod publisher;
 mod rekor;

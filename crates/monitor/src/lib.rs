@@ -74,7 +74,7 @@ impl Watch<'_> {
         };
         if let Some(trust) = self.trust {
             let more = anchors.more;
-            published::follow(self, trust, anchors, &head, state, &mut report);
+            let all = published::follow(self, trust, anchors, &head, state, &mut report);
             if more {
                 // Entries of heads that are not read yet would look unknown.
                 report.note(
@@ -86,7 +86,10 @@ impl Watch<'_> {
                 let (log, source) = &self.public[position];
                 public::follow(self, log, source.as_ref(), &checkpoint, state, &mut report, save);
             }
-            public::judge_unknown(self, state, &mut report);
+            // Without all published heads the entries of some would look unknown.
+            if all {
+                public::judge_unknown(self, state, &mut report);
+            }
         }
         report.finish(state, self)
     }

@@ -88,7 +88,8 @@ fn load_one(log: &dyn Source, sequence: u64) -> Result<Option<Shape>, Fault> {
     Ok((!bundles.is_empty()).then_some(Shape { sequence, checkpoint, bundles }))
 }
 
-/// Takes the new heads into the state, as far as each continues the one before.
+/// Takes the new heads into the state, as far as each continues the one before. False when one does not:
+/// then those after it are not known.
 pub fn follow(
     watch: &Watch<'_>,
     trust: &AnchorTrust,
@@ -96,15 +97,19 @@ pub fn follow(
     head: &Checkpoint,
     state: &mut State,
     report: &mut Recorder,
-) {
+) -> bool {
     still_there(&shown, &state.published, report);
     for shape in &shown.new {
         match accept(watch, trust, shape, head, &state.published) {
             Ok(anchors) => take(watch, shape, &anchors, &mut state.published, report),
-            Err(Refused::Fault(fault)) => return report.unreachable(&fault),
+            Err(Refused::Fault(fault)) => {
+                report.unreachable(&fault);
+                return false;
+            }
             Err(Refused::Wrong(kind, reason)) => {
                 let reason = format!("published head {}: {reason}", shape.sequence);
-                return report.finding(kind, reason, evidence(&state.published, shape));
+                report.finding(kind, reason, evidence(&state.published, shape));
+                return false;
             }
         }
     }
@@ -116,6 +121,7 @@ pub fn follow(
             evidence(&state.published, beyond),
         );
     }
+    shown.beyond.is_none()
 }
 
 /// The newest head known must not go, nor become another.

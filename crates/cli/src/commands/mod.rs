@@ -6,6 +6,7 @@ pub mod digest;
 pub mod evidence;
 pub mod init;
 pub mod log;
+pub mod monitor;
 pub mod prove;
 pub mod run;
 pub mod serve;
