@@ -248,16 +248,16 @@ fn a_public_log_that_forks_is_found() {
     let known = Checkpoint::parse(&Note::parse(note.text()).unwrap().text).unwrap();
     // The same size, another tree.
     let forged = producer.signed_by_rekor(&Checkpoint { root: [7; 32], ..known.clone() });
-    let forge = |forged: &str| {
+    // Once for the question which log it is, once for the look.
+    let forge = |forged: &str, times: usize| {
         let forged = forged.as_bytes().to_vec();
-        // Once for the question which log it is, once for the look.
-        for _ in 0..2 {
+        for _ in 0..times {
             let forged = forged.clone();
             let edit = move |reply: &mut Reply| reply.body.clone_from(&forged);
             producer.rekor.front().next("/checkpoint", Fault::Edit(Box::new(edit)));
         }
     };
-    forge(&forged);
+    forge(&forged, 2);
     let report = producer.look_at("log", "").ended(1).json();
     assert_eq!(report["findings"][0]["kind"], "public-fork", "{report:#}");
     let evidence = producer.work.path(report["findings"][0]["evidence"].as_str().unwrap());
@@ -271,9 +271,13 @@ fn a_public_log_that_forks_is_found() {
         format!("monitor log --policy policy --state state --once --json --rekor {}", other.url());
     let report = producer.work.run(&command).ended(1).json();
     assert_eq!(report["findings"][0]["kind"], "public-fork", "{report:#}");
-    // One that somebody else signed is no answer at all.
-    forge(&forged.replace("localhost", "localhosd"));
-    assert_ne!(producer.look_at("log", "").status, Some(0));
+    // What the log has not signed is no answer at all, and one of no log that is trusted neither.
+    forge(&forged.replace("\n2\n", "\n1\n"), 2);
+    let unsigned = producer.look_at("log", "").ended(3);
+    assert!(unsigned.stderr.contains("not signed by the key of rekor.localhost"), "{unsigned:#?}");
+    forge(&forged.replace("localhost", "elsewhere"), 1);
+    let unknown = producer.look_at("log", "").ended(3);
+    assert!(unknown.stderr.contains("no log that your trusted root names"), "{unknown:#?}");
     producer.fine();
 }
 

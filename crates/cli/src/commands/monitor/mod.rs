@@ -140,20 +140,19 @@ type Public<'a> = (Vec<(PublicLog, Box<dyn Source + 'a>)>, Vec<String>);
 
 /// Every log of the trusted root that has tiles, at its own URL or at the one on the command line.
 fn public_logs<'a>(args: &Monitor, trust: Option<&AnchorTrust>) -> Result<Public<'a>, Failure> {
+    let logs = trust.map(AnchorTrust::public_logs).unwrap_or_default();
     let mut elsewhere = Vec::new();
     let mut unreachable = Vec::new();
     for url in &args.rekor {
-        let source = RemoteLog::new(&api(url))?;
-        match source.checkpoint() {
-            Ok(note) => elsewhere.push((note.lines().next().unwrap_or_default().to_owned(), url)),
+        match origin(url, &logs) {
+            Ok(origin) => elsewhere.push((origin, url)),
             Err(failure) => unreachable.push(failure.to_string()),
         }
     }
     let mut public: Vec<(PublicLog, Box<dyn Source>)> = Vec::new();
-    let logs = trust.map(AnchorTrust::public_logs).unwrap_or_default();
     for log in logs.into_iter().filter(|log| log.key.is_some()) {
         let at = elsewhere.iter().find(|(origin, _)| *origin == log.origin);
-        // With one that cannot be reached it is not known which log that is.
+        // As long as one was not reached, it is not known which log that is.
         if at.is_none() && !unreachable.is_empty() {
             continue;
         }
@@ -162,6 +161,19 @@ fn public_logs<'a>(args: &Monitor, trust: Option<&AnchorTrust>) -> Result<Public
         public.push((log, Box::new(source)));
     }
     Ok((public, unreachable))
+}
+
+/// Which of the logs is at this URL.
+fn origin(url: &str, logs: &[PublicLog]) -> Result<String, Failure> {
+    let note = RemoteLog::new(&api(url))?.checkpoint()?;
+    let origin = note.lines().next().unwrap_or_default();
+    if logs.iter().any(|log| log.origin == origin) {
+        Ok(origin.to_owned())
+    } else {
+        Err(Failure::Outside(format!(
+            "{url}: the checkpoint is of “{origin}”, which is no log that your trusted root names"
+        )))
+    }
 }
 
 /// Where Rekor v2 has its checkpoint and tiles
