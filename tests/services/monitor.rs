@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use end_to_end::Answer;
 use end_to_end::services::{Fault, Front, Reply, get};
@@ -178,6 +180,32 @@ fn a_missing_number_is_a_gap() {
     for name in ["known.sigstore.json", "shown.sigstore.json"] {
         assert!(evidence.join(name).is_file(), "{name}");
     }
+}
+
+#[test]
+fn a_statement_of_another_head_before_it_is_a_fork() {
+    let Some(mut producer) = seen() else { return };
+    producer.misremember();
+    producer.grow();
+    producer.publish();
+    producer.wrong("fork", "published head 2: it says that the head before it has");
+}
+
+/// The publisher and the public log against everyone else: the entry was shown to the one, and is not in the
+/// tree that the others see.
+#[test]
+fn an_anchor_from_another_tree_of_the_public_log_is_found() {
+    let Some(mut producer) = Producer::new() else { return };
+    producer.grow();
+    producer.publish();
+    let tree = Tree::of((0..5).map(|i| format!("entry {i}").into_bytes()));
+    let other = tree.serve(producer.signed_by_rekor(&tree.head(producer.rekor.origin())));
+    let command =
+        format!("monitor log --policy policy --state state --once --json --rekor {}", other.url());
+    let report = producer.work.run(&command).ended(1).json();
+    assert_eq!(report["findings"][0]["kind"], "public-fork", "{report:#}");
+    let what = report["findings"][0]["what"].as_str().unwrap();
+    assert!(what.contains("published head 0 is shown in it at index 0"), "{what}");
 }
 
 #[test]
@@ -373,6 +401,41 @@ fn entries_that_are_not_the_trees_are_not_taken() {
         "{report:#}"
     );
     producer.work.run(&command).ended(0);
+}
+
+#[test]
+fn it_watches_until_something_is_wrong() {
+    let Some(mut producer) = seen() else { return };
+    let rekor = producer.rekor.url();
+    let mut watcher = producer
+        .work
+        .command(&format!(
+            "monitor log --policy policy --state watching --every 1s --rekor {rekor} --json"
+        ))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reports = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let mut next = || -> Json { serde_json::from_str(&reports.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["published"], 2);
+    // The state is one watcher's.
+    let second = "monitor log --policy policy --state watching --once";
+    assert!(producer.work.refused(second).contains("another monitor is at work"));
+    producer.grow();
+    producer.publish();
+    let until = |next: &mut dyn FnMut() -> Json, found: &dyn Fn(&Json) -> bool| {
+        (0..30).map(|_| next()).find(|report| found(report)).expect("a report in time")
+    };
+    until(&mut next, &|report| report["published"] == 3);
+    // What is out of reach is told, and tried again.
+    producer.rekor.stop();
+    until(&mut next, &|report| !report["unreachable"].as_array().unwrap().is_empty());
+    producer.rekor.resume();
+    until(&mut next, &|report| report["ok"] == true);
+    submit(&producer.rekor, &producer.publisher.sign("{}").request());
+    until(&mut next, &|report| report["findings"][0]["kind"] == "unknown-head");
+    assert_eq!(watcher.wait().unwrap().code(), Some(1));
 }
 
 #[test]

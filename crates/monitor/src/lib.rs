@@ -9,6 +9,7 @@
 //! | `source` | where files are read from |
 //! | `state` | what is remembered from one look to the next |
 //! | `heads` | two heads of one log: grown, shrunk or forked |
+//! | `own` | the log's own head |
 //! | `published` | the sequence of published heads |
 //! | `public` | the public logs, entry by entry |
 //! | `report` | what a look found |
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod heads;
+mod own;
 mod public;
 mod published;
 mod report;
@@ -24,16 +26,13 @@ mod source;
 mod state;
 
 use trail::anchor::{AnchorTrust, PublicLog};
-use trail::checkpoint::Checkpoint;
-use trail::note::{Note, VerifierKey};
+use trail::note::VerifierKey;
 
 pub use report::{Coverage, Evidence, Finding, Kind, NotCovered, Report};
 pub use source::{Fault, Source};
 pub use state::State;
 
-use heads::Step;
 use report::Recorder;
-use state::SeenHead;
 
 /// What is watched, and whose keys count.
 pub struct Watch<'a> {
@@ -69,7 +68,7 @@ impl Watch<'_> {
                 return report.finish(state, self);
             }
         };
-        let Some(head) = self.look_at_head(state, &mut report) else {
+        let Some(head) = own::look(self, state, &mut report) else {
             return report.finish(state, self);
         };
         if let Some(trust) = self.trust {
@@ -103,106 +102,5 @@ impl Watch<'_> {
             }
         }
         heads
-    }
-
-    /// The log's head, if it is one that may be followed.
-    fn look_at_head(&self, state: &mut State, report: &mut Recorder) -> Option<Checkpoint> {
-        let (text, note, head) = match self.read_head() {
-            Ok(read) => read,
-            Err(fault) => {
-                report.unreachable(&fault);
-                return None;
-            }
-        };
-        let key = self.keys.iter().find(|key| key.name() == head.origin);
-        if !key.is_some_and(|key| matches!(note.verify(key), Ok(Some(_)))) {
-            report.finding(
-                Kind::Unsigned,
-                format!(
-                    "the log's checkpoint, of {}, is not signed by a log key of your policy",
-                    head.origin
-                ),
-                vec![("checkpoint", text.into_bytes())],
-            );
-            return None;
-        }
-        if let Some(last) = &state.head {
-            let last_head = last.checkpoint();
-            if last_head.as_ref().is_some_and(|last| last.origin != head.origin) {
-                report.finding(
-                    Kind::Unsigned,
-                    format!(
-                        "the checkpoint is of the log {}, another than the one watched so far",
-                        head.origin
-                    ),
-                    vec![("checkpoint", text.into_bytes())],
-                );
-                return None;
-            }
-            let step = match last_head {
-                Some(last_head) => heads::compare(&last_head, &head, self.log),
-                None => Ok(Step::Grown),
-            };
-            let evidence = || {
-                vec![
-                    ("earlier", last.note.clone().into_bytes()),
-                    ("later", text.clone().into_bytes()),
-                ]
-            };
-            match step {
-                Ok(Step::Same) => {}
-                Ok(Step::Grown) => report.change(format!(
-                    "the log has grown from {} to {} entries",
-                    last.size(),
-                    head.size
-                )),
-                Ok(Step::Shrunk) => {
-                    report.finding(
-                        Kind::Rollback,
-                        format!("the log had {} entries and now shows {}", last.size(), head.size),
-                        evidence(),
-                    );
-                    return None;
-                }
-                Ok(Step::Forked) => {
-                    report.finding(
-                        Kind::Fork,
-                        format!(
-                            "the log's head of {} entries is no continuation of its head of {} entries; both are signed with its key",
-                            head.size, last.size()
-                        ),
-                        evidence(),
-                    );
-                    return None;
-                }
-                Ok(Step::Unproven(reason)) => {
-                    report.finding(
-                        Kind::Unproven,
-                        format!(
-                            "that the head of {} entries continues the one of {} cannot be shown from the log's tiles: {reason}",
-                            head.size, last.size()
-                        ),
-                        evidence(),
-                    );
-                    return None;
-                }
-                Err(fault) => {
-                    report.unreachable(&fault);
-                    return None;
-                }
-            }
-        } else {
-            report.change(format!("first look: the log {} has {} entries", head.origin, head.size));
-        }
-        state.head = Some(SeenHead { note: text, at: self.now });
-        Some(head)
-    }
-
-    fn read_head(&self) -> Result<(String, Note, Checkpoint), Fault> {
-        let text = source::text(self.log, "checkpoint")?;
-        let wrong = |why: String| Fault::new(format!("{}: {why}", self.log.name("checkpoint")));
-        let note = Note::parse(&text).map_err(|e| wrong(e.to_string()))?;
-        let head = Checkpoint::parse(&note.text).map_err(|e| wrong(e.to_string()))?;
-        Ok((text, note, head))
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 use trail::anchor::PublicLog;
 use trail::checkpoint::Checkpoint;
-use trail::merkle::{self, Frontier, Hash, leaf_hash};
+use trail::merkle::{self, Frontier, leaf_hash};
 use trail::note::Note;
 use trail::proof::LogProof;
 use trail::tile::{TileId, TileSource as _, TileTree, WIDTH, split_bundle};
@@ -252,13 +252,8 @@ fn read_to(
 ) -> Result<(), Stop> {
     let marks = marks(watch);
     let Some(mut at) = state.logs.get(&log.id).cloned() else { return Ok(()) };
-    let mut edge = at
-        .edge
-        .iter()
-        .map(|hash| trail::view::parse_hash(hash))
-        .collect::<Option<Vec<Hash>>>()
-        .and_then(|hashes| Frontier::from_subtrees(at.position, hashes))
-        .ok_or_else(|| Fault::new(format!("the state of {} is damaged", log.origin)))?;
+    let damaged = || Fault::new(format!("the state of {} is damaged", log.origin));
+    let mut edge = at.tree().ok_or_else(damaged)?;
     let (began, head) = (at.position, &head.checkpoint);
     let mut bundles = 0;
     while at.position < head.size {

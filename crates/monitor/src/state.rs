@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use trail::checkpoint::Checkpoint;
+use trail::merkle::Frontier;
 use trail::note::Note;
+use trail::view::parse_hash;
 
 /// Everything remembered of a log. It grows with the published heads, and not with the public logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +33,15 @@ impl State {
     /// It is of another version or none.
     pub fn from_json(json: &str) -> Result<Self, String> {
         let state: Self = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        match state.v {
-            1 => Ok(state),
-            v => Err(format!("of version {v}; this program reads version 1")),
+        if state.v != 1 {
+            return Err(format!("of version {}; this program reads version 1", state.v));
         }
+        let mut heads = state.head.iter().chain(state.logs.values().map(|log| &log.head));
+        let edges = state.logs.values().all(|log| log.tree().is_some());
+        if heads.any(|head| head.checkpoint().is_none()) || !edges {
+            return Err("a tree in it is damaged".to_owned());
+        }
+        Ok(state)
     }
 
     /// The state as a file.
@@ -55,10 +62,6 @@ pub struct SeenHead {
 impl SeenHead {
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         Checkpoint::parse(&Note::parse(&self.note).ok()?.text).ok()
-    }
-
-    pub fn size(&self) -> u64 {
-        self.checkpoint().map_or(0, |head| head.size)
     }
 }
 
@@ -125,6 +128,14 @@ pub struct PublicState {
     pub entries: u64,
     /// Those among them that no anchor of the log explains.
     pub unknown: Vec<Unknown>,
+}
+
+impl PublicState {
+    /// The tree of what was read.
+    pub fn tree(&self) -> Option<Frontier> {
+        let hashes = self.edge.iter().map(|hash| parse_hash(hash)).collect::<Option<_>>()?;
+        Frontier::from_subtrees(self.position, hashes)
+    }
 }
 
 /// An entry under the publishing key that is no head the log shows.

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::monitor::{Fault, Report, Source, Watch};
 use serde_json::{Value as Json, json};
@@ -40,7 +40,7 @@ pub fn run(args: &Monitor, output: &Output) -> Done {
         if wrong {
             return Ok(ExitCode::from(1));
         }
-        thread::sleep(args.every);
+        thread::sleep(args.every.max(Duration::from_secs(1)));
     }
 }
 
