@@ -410,7 +410,7 @@ fn it_watches_until_something_is_wrong() {
     let mut watcher = producer
         .work
         .command(&format!(
-            "monitor log --policy policy --state watching --every 1s --rekor {rekor} --json"
+            "monitor log --policy policy --state watching --every 1s --grace 5s --rekor {rekor} --json"
         ))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
