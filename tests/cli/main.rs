@@ -11,6 +11,7 @@ mod policies;
 mod real_data;
 mod secrets;
 mod serving;
+mod sigstore;
 mod soak;
 mod survival;
 mod weights;

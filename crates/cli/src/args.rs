@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
@@ -47,6 +48,11 @@ pub enum Command {
     Prove(Prove),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
+    /// Watch a log: that it only grows, and that nothing is published that it does not show.
+    Monitor(Monitor),
+    /// Verify Sigstore bundles as any client does.
+    #[command(subcommand)]
+    Sigstore(Sigstore),
     /// A whole run, from annotations to a verdict.
     Demo(Demo),
 }
@@ -332,6 +338,83 @@ pub struct Serve {
     /// Let everyone who reaches the server read the entries, and not only the tree.
     #[arg(long)]
     pub open_entries: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Monitor {
+    /// A log's URL or folder.
+    pub target: String,
+    /// Your trust policy: a folder with the log's key, publisher.pub and trusted_root.json.
+    #[arg(long, value_name = "DIR")]
+    pub policy: PathBuf,
+    /// Where to remember what was seen, and to keep evidence [default: a folder for this log in
+    /// $XDG_STATE_HOME/rlhf-audit, else ~/.local/state/rlhf-audit].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Look once and end, as for cron.
+    #[arg(long)]
+    pub once: bool,
+    /// How long to wait between two looks, for example 30s, 5m, 1h.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration, conflicts_with = "once")]
+    pub every: Duration,
+    /// Read a public log at this URL instead of the one in the trusted root; its checkpoint says which
+    /// log it is.
+    #[arg(long, value_name = "URL")]
+    pub rekor: Vec<String>,
+    /// Read public logs from their present end on, instead of from their first entry.
+    #[arg(long)]
+    pub from_now: bool,
+    /// How long an entry under the publishing key may be in a public log before the log shows its anchor.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub grace: Duration,
+    /// Write the result for Prometheus (node_exporter's textfile collector) after each look.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
+    /// Post the report as JSON to this URL when something is wrong or cannot be reached.
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let parsed = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(number.checked_mul(seconds)?))
+    });
+    parsed.ok_or_else(|| "give a number and s, m, h or d, for example 5m".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sigstore {
+    /// Verify a bundle and the file or digest it signs, by the command line of sigstore-conformance.
+    VerifyBundle(VerifyBundle),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("signer").required(true).args(["key", "certificate_identity"]))]
+pub struct VerifyBundle {
+    /// Trust Sigstore's staging instance instead of its public one.
+    #[arg(long)]
+    pub staging: bool,
+    /// The bundle, JSON.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: PathBuf,
+    /// The signer's name in the certificate.
+    #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer")]
+    pub certificate_identity: Option<String>,
+    /// Who vouched for that name.
+    #[arg(long, value_name = "URL", requires = "certificate_identity")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The signer's public key, PEM, instead of a certificate.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Whom to trust, a Sigstore `trusted_root.json` [default: the one of Sigstore's public instance that
+    /// this program was released with].
+    #[arg(long, value_name = "FILE", conflicts_with = "staging")]
+    pub trusted_root: Option<PathBuf>,
+    /// What was signed: a file, or `sha256:` and its digest in hexadecimal digits.
+    #[arg(value_name = "FILE_OR_DIGEST")]
+    pub artifact: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

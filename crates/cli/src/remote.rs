@@ -58,7 +58,17 @@ impl RemoteLog {
 
     fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, String> {
         let url = format!("{}/{path}", self.prefix);
+        let answered = |status| format!("{url}: the server answered {status}");
+        self.find(path, limit)?.ok_or_else(|| answered(StatusCode::NOT_FOUND))
+    }
+
+    /// A file; `None` when the server has no such file.
+    fn find(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {
+        let url = format!("{}/{path}", self.prefix);
         let response = self.send(path)?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
         if !response.status().is_success() {
             return Err(format!("{url}: the server answered {}", response.status()));
         }
@@ -68,7 +78,25 @@ impl RemoteLog {
         if bytes.len() as u64 > limit {
             return Err(format!("{url}: larger than {limit} bytes, so not what it should be"));
         }
-        Ok(bytes)
+        Ok(Some(bytes))
+    }
+
+    /// Posts a JSON document. The reason does not name the address, which may hold a secret.
+    pub fn post(&self, json: &serde_json::Value) -> Result<(), String> {
+        let request = self.client.post(&self.prefix).header("content-type", "application/json");
+        let response = request.body(json.to_string()).send();
+        let status = response.map_err(|e| root_cause(&e.without_url()))?.status();
+        if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
+    }
+}
+
+impl monitor::Source for RemoteLog {
+    fn get(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, monitor::Fault> {
+        self.find(path, limit).map_err(monitor::Fault::new)
+    }
+
+    fn name(&self, path: &str) -> String {
+        format!("{}/{path}", self.prefix)
     }
 }
 

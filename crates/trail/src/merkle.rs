@@ -81,6 +81,30 @@ impl Frontier {
         self.size
     }
 
+    /// The roots of the complete subtrees that make up the tree, largest first: what to keep of it.
+    pub fn subtrees(&self) -> &[Hash] {
+        &self.subtrees
+    }
+
+    /// Takes up a tree from what was kept of it; `None` when a tree of that size has more or fewer parts.
+    pub fn from_subtrees(size: u64, subtrees: Vec<Hash>) -> Option<Self> {
+        (subtrees.len() == size.count_ones() as usize).then_some(Self { size, subtrees })
+    }
+
+    /// The right edge of the tree of `size` leaves that a reader has.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn read<R: NodeReader>(size: u64, reader: &R) -> Result<Self, R::Error> {
+        let mut subtrees = Vec::new();
+        let mut begin = 0;
+        for level in (0..u64::BITS).rev().filter(|level| size >> level & 1 == 1) {
+            subtrees.push(reader.node(level, begin >> level)?);
+            begin += 1 << level;
+        }
+        Ok(Self { size, subtrees })
+    }
+
     /// The Merkle tree hash of all leaves so far.
     pub fn root(&self) -> Hash {
         fold_right(&self.subtrees).unwrap_or_else(empty_root)
