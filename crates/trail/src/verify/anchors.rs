@@ -182,12 +182,15 @@ fn nothing(required: u64, here: &str) -> Check {
 
 fn publication(list: &[AnchorReport], required: u64) -> Check {
     let here = count(list.len() as u64, "anchor", "anchors");
-    if (list.len() as u64) < required {
-        return fail(
-            "anchors",
-            PUBLICATION,
-            format!("your policy requires {required} and there is {here}"),
+    // Without an independent time an anchor shows a place, and nothing of when it was taken.
+    let timed = list.iter().filter(|anchor| anchor.public_at.is_some()).count() as u64;
+    if timed < required {
+        let reason = format!(
+            "your policy requires {} with an independent time, and of {here} here {timed} {} one",
+            count(required, "anchor", "anchors"),
+            if timed == 1 { "has" } else { "have" },
         );
+        return fail("anchors", PUBLICATION, reason);
     }
     let mut logs: Vec<&str> = list.iter().map(|anchor| anchor.log.as_str()).collect();
     logs.sort_unstable();
