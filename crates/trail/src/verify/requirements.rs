@@ -7,11 +7,13 @@ use super::heads::Heads;
 use super::replay::Replay;
 use super::{absent, bytes, count, fail, pass};
 use crate::policy::TrustPolicy;
-use crate::report::Check;
+use crate::report::{Check, WitnessReport};
 use crate::time::{days_until, to_rfc3339};
+use crate::tlog_policy::Cosigned;
 
 const SIGNER: &str = "Signed by a key you chose";
 const WITNESSES: &str = "Cosigned by witnesses";
+const CHECK: &str = "policy.witnesses";
 
 pub fn check(
     policy: Option<&TrustPolicy>,
@@ -19,15 +21,16 @@ pub fn check(
     replay: &Replay,
     anchors: &Anchors,
     checks: &mut Vec<Check>,
-) {
+) -> Vec<WitnessReport> {
     let Some(policy) = policy else {
         checks.push(absent("policy.signer", SIGNER, "you have chosen no key"));
         checks.push(absent("policy.witnesses", WITNESSES, "you have chosen no witnesses"));
-        return;
+        return Vec::new();
     };
     let required = &policy.requirements;
     checks.push(signer(policy, heads));
-    checks.push(witnesses(policy, heads));
+    let (cosigned, witnesses) = witnesses(policy, heads);
+    checks.push(cosigned);
     if required.complete {
         const TITLE: &str = "Your policy asks for all entries";
         checks.push(if replay.complete {
@@ -47,6 +50,7 @@ pub fn check(
     if let Some(days) = required.max_age_days {
         checks.push(age(days, policy, anchors));
     }
+    witnesses
 }
 
 /// The day from which age is counted is the verifying person's: the core has no clock.
@@ -100,36 +104,44 @@ fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
     }
 }
 
-fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
+fn witnesses(policy: &TrustPolicy, heads: &Heads) -> (Check, Vec<WitnessReport>) {
     let cosigners = match heads.list.last().map(|head| policy.tlog.cosigners(&head.note)) {
         Some(Ok(cosigners)) => cosigners,
-        Some(Err(e)) => return fail("policy.witnesses", WITNESSES, e.to_string()),
+        Some(Err(e)) => return (fail(CHECK, WITNESSES, e.to_string()), Vec::new()),
         None => BTreeMap::new(),
     };
-    let names: Vec<String> = cosigners
-        .iter()
-        .map(|(name, cosigned)| {
-            format!("{name} at {}", to_rfc3339(cosigned.at.saturating_mul(1_000_000)))
+    let named = policy.tlog.witnesses.iter();
+    let list: Vec<_> = named
+        .map(|(name, key)| WitnessReport {
+            name: name.clone(),
+            key: format!("{}+{}", key.name(), key.id_hex()),
+            at: cosigners.get(name).map(|by| to_rfc3339(by.at.saturating_mul(1_000_000))),
         })
         .collect();
+    (quorum(policy, &cosigners, &list), list)
+}
+
+fn quorum(
+    policy: &TrustPolicy,
+    cosigners: &BTreeMap<String, Cosigned>,
+    list: &[WitnessReport],
+) -> Check {
     if policy.tlog.wants_witnesses() {
-        return if policy.tlog.quorum_met(&cosigners) {
+        if policy.tlog.quorum_met(cosigners) {
+            let cosigned = list.iter().filter_map(|by| Some((&by.name, by.at.as_ref()?)));
+            let names: Vec<_> = cosigned.map(|(name, at)| format!("{name} at {at}")).collect();
             let reason = format!("your quorum is met by {}, by their own clocks", names.join(", "));
-            pass("policy.witnesses", WITNESSES, reason)
-        } else {
-            let reason = format!(
-                "your policy's quorum is not met by {}",
-                count(names.len() as u64, "witness", "witnesses")
-            );
-            fail("policy.witnesses", WITNESSES, reason)
-        };
+            return pass(CHECK, WITNESSES, reason);
+        }
+        let reason = format!(
+            "your policy's quorum is not met by {}",
+            count(cosigners.len() as u64, "witness", "witnesses")
+        );
+        return fail(CHECK, WITNESSES, reason);
     }
     if policy.requirements.witnesses {
-        return fail(
-            "policy.witnesses",
-            WITNESSES,
-            "your policy requires witnesses, and its `quorum` line asks for none",
-        );
+        const REASON: &str = "your policy requires witnesses, and its `quorum` line asks for none";
+        return fail(CHECK, WITNESSES, REASON);
     }
-    absent("policy.witnesses", WITNESSES, "your policy asks for none")
+    absent(CHECK, WITNESSES, "your policy asks for none")
 }
