@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clients;
+mod cosigning;
 mod front;
 mod publisher;
 mod rekor;
