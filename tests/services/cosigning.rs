@@ -59,7 +59,10 @@ fn cosigned_at(work: &Work, head: &str, witness: &Witness) -> Option<u64> {
 /// Why the one witness has not cosigned.
 #[track_caller]
 fn failure(work: &Work, typed: &str) -> String {
-    publish(work, typed, 3)["failed"][0]["reason"].as_str().unwrap().to_owned()
+    let answer = work.run(&format!("publish {typed} --json")).ended(3);
+    let reason = answer.json()["failed"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(answer.stderr.contains(&reason), "{answer:#?}");
+    reason
 }
 
 fn size(work: &Work) -> u64 {

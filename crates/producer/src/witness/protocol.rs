@@ -200,7 +200,7 @@ mod tests {
         let found = read(&lines, &both).unwrap();
         let times: Vec<_> = found.iter().map(|c| (&c.key, c.at)).collect();
         assert_eq!(times, [(&two, 6), (&one, 7)]);
-        assert_eq!(read(&lines, &[two.clone()]).unwrap().len(), 1);
+        assert_eq!(read(&lines, std::slice::from_ref(&two)).unwrap().len(), 1);
 
         assert!(read(&line(3, 5), &both).unwrap_err().contains("w.example+"));
         assert!(read(&line(1, NOW + SKEW), &both).is_ok());

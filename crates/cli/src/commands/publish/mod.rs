@@ -20,5 +20,10 @@ pub fn run(args: &Publish, output: &Output) -> Done {
     let mut json = asked.to_json();
     json["published"] = json!([]);
     output.result(&json, &asked);
-    Ok(ExitCode::from(asked.status()))
+    // The answer says what was reached, and standard error why that is not enough.
+    if asked.is_refused() {
+        Ok(ExitCode::from(1))
+    } else {
+        asked.enough().map(|()| ExitCode::SUCCESS)
+    }
 }

@@ -76,7 +76,7 @@ fn settle(
     head: &SignedHead,
     replies: Vec<(String, Reply)>,
 ) -> Result<Asked, Failure> {
-    let mut audit = open(&args.dir, &args.unlock)?;
+    let mut audit = open(&args.dir, &args.unlock).map_err(|e| unsettled(&replies, e))?;
     let (mut new, mut urls, mut failed, mut refused) =
         (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
     for (url, reply) in replies {
@@ -115,6 +115,21 @@ fn settle(
     })
 }
 
+/// Another process has taken the log meanwhile, or it cannot be opened: what a witness has said against it
+/// must be heard all the same.
+fn unsettled(replies: &[(String, Reply)], failure: Failure) -> Failure {
+    let contradicts = replies.iter().find_map(|(_, reply)| match reply {
+        Reply::Contradicts(by) => Some(by.why()),
+        _ => None,
+    });
+    match contradicts {
+        Some(why) => {
+            Failure::input(format!("{failure}. Sign nothing more before this is settled: {why}"))
+        }
+        None => failure,
+    }
+}
+
 impl Asked {
     /// For programs.
     pub fn to_json(&self) -> Json {
@@ -133,15 +148,23 @@ impl Asked {
         })
     }
 
-    /// 1 where a witness has seen another log; 3 where too few have cosigned: all that were asked where the
-    /// policy has no quorum.
-    pub fn status(&self) -> u8 {
+    /// Whether a witness has seen another log.
+    pub fn is_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Whether as many have cosigned as the policy asks for: all that were asked, where it has no quorum.
+    pub fn enough(&self) -> Result<(), Failure> {
         let enough = if self.wants_witnesses { self.quorum_met } else { self.failed.is_empty() };
-        match (self.refused.is_empty(), enough) {
-            (false, _) => 1,
-            (true, false) => 3,
-            (true, true) => 0,
+        if enough {
+            return Ok(());
         }
+        let failed = self.failed.iter().map(|(url, why)| format!("; {url}: {why}"));
+        Err(Failure::Outside(format!(
+            "too few witnesses have cosigned the head of {} entries; publish again{}",
+            self.head.checkpoint.size,
+            failed.collect::<String>()
+        )))
     }
 }
 
@@ -177,7 +200,7 @@ impl fmt::Display for Asked {
         let quorum = match (self.wants_witnesses, self.quorum_met) {
             (false, _) => "the policy asks for no quorum",
             (true, true) => "the policy's quorum is met",
-            (true, false) => "the policy's quorum is NOT met; publish again",
+            (true, false) => "the policy's quorum is NOT met",
         };
         write!(f, "Head of {size} entries: {quorum}.")
     }
