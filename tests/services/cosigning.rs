@@ -1,6 +1,7 @@
 //! Heads that real witnesses cosign, and what becomes of a log that a witness has seen otherwise.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -156,6 +157,42 @@ fn an_empty_log_is_cosigned_as_well() {
     assert_eq!(publish(&work, "empty --policy policy", 0)["size"], 0);
     grow(&work, "empty");
     publish(&work, "empty --policy policy", 0);
+}
+
+#[test]
+fn the_log_goes_on_while_a_witness_takes_its_time() {
+    let Some(tools) = Tools::find() else { return };
+    let (work, [witness]) = witnessed(&tools, 1);
+    let slowly = || {
+        witness.front().next("/add-checkpoint", Fault::Delay(Duration::from_secs(4)));
+        witness.front().seen();
+        let mut command = work.command("publish log --json");
+        let publishing = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while witness.front().seen().is_empty() {
+            sleep(Duration::from_millis(20));
+        }
+        publishing
+    };
+    // The cosignature comes when its head is no longer the newest.
+    let first = size(&work);
+    let publishing = slowly();
+    grow(&work, "log");
+    let newest = work.text("log/checkpoint");
+    assert!(publishing.wait_with_output().unwrap().status.success());
+    assert!(cosigned_at(&work, &format!("log/heads/{first}"), &witness).is_some());
+    assert_eq!(work.text("log/checkpoint"), newest);
+
+    // Another process has brought a newer head to the witness: that is no rollback.
+    let publishing = slowly();
+    grow(&work, "log");
+    publish(&work, "log", 0);
+    let newest = work.text("log/checkpoint");
+    let output = publishing.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("has grown"), "{error}");
+    assert_eq!(work.text("log/checkpoint"), newest);
+    publish(&work, "log", 0);
 }
 
 #[test]
