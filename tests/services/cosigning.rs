@@ -100,7 +100,7 @@ fn a_witness_cosigns_every_head_and_the_verifier_asks_for_it() {
     work.json("evidence log -o a.evidence");
     work.json("prove log 3 -o a.tlog-proof");
     let served = Served::start(&work, "serve log");
-    let url = served.as_ref().map(|served| format!("http://{}/log", served.address));
+    let url = served.as_ref().map(|served| format!("http://{}", served.address));
     for target in ["log", "a.evidence", "a.tlog-proof"].into_iter().chain(url.as_deref()) {
         let report = work.report(&format!("{target} --policy policy"), 0);
         assert_eq!(report["witnesses"][0]["name"], "w0");
