@@ -3,13 +3,15 @@
 
 mod kit;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use kit::{Log, policy_for, rating};
 use serde_bytes::ByteBuf;
 use trail::card::Card;
 use trail::evidence::{Entries, Evidence};
 use trail::merkle::sha256;
+use trail::note::{KeyKind, Note, SignatureLine, VerifierKey};
 use trail::report::{Check, ClaimStatus, Outcome, Report, Verdict};
+use trail::tlog_policy::TlogPolicy;
 use trail::verify::{EntryStream, Parts, Question, verify, verify_parts};
 use trail::{EventType, cbor};
 
@@ -356,6 +358,35 @@ fn requirements_that_the_file_lacks_are_failures() {
     }
     let report = run(&evidence, Some(&policy_for(&log.vkey(), r#"{"v":1,"complete":true}"#)));
     assert_eq!(report.meets_policy, Some(true));
+}
+
+#[test]
+fn the_report_names_each_witness_and_when_it_cosigned() {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let public = key.verifying_key().to_bytes();
+    let [here, absent] = ["here.example", "absent.example"]
+        .map(|name| VerifierKey::new(name, KeyKind::Cosignature, &public).unwrap());
+    let (mut evidence, log) = Log::sample(3).evidence();
+    let note = &mut evidence.heads.last_mut().unwrap().note;
+    let mut cosigned = Note::parse(note).unwrap();
+    let text = format!("cosignature/v1\ntime 1700000000\n{}", cosigned.text);
+    let signature = key.sign(text.as_bytes()).to_bytes();
+    let signature = [1_700_000_000_u64.to_be_bytes().as_slice(), &signature].concat();
+    let name = here.name().to_owned();
+    cosigned.signatures.push(SignatureLine { name, key_id: here.id(), signature });
+    *note = cosigned.to_string();
+
+    for (vkey, at, meets) in [(&here, Some("2023-11-14T22:13:20Z"), true), (&absent, None, false)] {
+        let mut policy = log.policy();
+        let text = format!("log {}\nwitness W {vkey} https://w.example\nquorum W\n", log.vkey());
+        policy.tlog = TlogPolicy::parse(&text).unwrap();
+        let report = run(&evidence, Some(&policy));
+        let witness = &report.witnesses[0];
+        assert_eq!((witness.name.as_str(), witness.at.as_deref()), ("W", at));
+        assert_eq!(witness.key, format!("{}+{}", vkey.name(), vkey.id_hex()));
+        assert_eq!(report.meets_policy, Some(meets));
+    }
+    assert_eq!(run(&evidence, None).witnesses, []);
 }
 
 #[test]
