@@ -1,5 +1,6 @@
-//! The two secrets of a log as files: its Ed25519 signing key (PKCS#8 PEM, RFC 8410, which OpenSSL
-//! reads and writes as well) and the master key of its vault. Both can be under a passphrase.
+//! The secrets of a log as files: its Ed25519 signing key (PKCS#8 PEM, RFC 8410, which OpenSSL reads and
+//! writes as well), the ECDSA P-256 key that its published heads are signed with, and the master key of
+//! its vault. All can be under a passphrase.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey as _, KeypairBytes};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -68,16 +69,54 @@ pub(crate) fn create_signing_key(
 
 /// Reads a signing key.
 pub(crate) fn read_signing_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<SigningKey> {
+    read_pkcs8(path, passphrase, "an Ed25519")
+}
+
+fn read_pkcs8<K: DecodePrivateKey>(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+    kind: &str,
+) -> Result<K> {
     let pem = read_secret(path)?;
-    let not_one = || Error::damaged(path, "not an Ed25519 private key in PKCS#8 PEM");
+    let not_one = || Error::damaged(path, format!("not {kind} private key in PKCS#8 PEM"));
     let pem = std::str::from_utf8(&pem).map_err(|_| not_one())?;
     if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") {
         let passphrase = passphrase.ok_or_else(|| Error::PassphraseNeeded(path.to_owned()))?;
-        SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes())
+        K::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes())
             .map_err(|_| Error::PassphraseWrong(path.to_owned()))
     } else {
-        SigningKey::from_pkcs8_pem(pem).map_err(|_| not_one())
+        K::from_pkcs8_pem(pem).map_err(|_| not_one())
     }
+}
+
+/// Makes a publishing key and writes its file.
+pub(crate) fn create_publishing_key(
+    disk: &Disk,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<p256::SecretKey> {
+    let key = loop {
+        let scalar = Zeroizing::new(random::<KEY_LEN>()?);
+        // One number in 2^32 is above the curve's order.
+        if let Ok(key) = p256::SecretKey::from_slice(scalar.as_slice()) {
+            break key;
+        }
+    };
+    let pem = match passphrase {
+        None => key.to_pkcs8_pem(LineEnding::LF),
+        Some(passphrase) => key.to_pkcs8_encrypted_pem(passphrase.as_bytes(), LineEnding::LF),
+    };
+    let pem = pem.map_err(|e| Error::damaged(path, format!("the key cannot be encoded: {e}")))?;
+    disk.create_new(path, pem.as_bytes(), PRIVATE)?;
+    Ok(key)
+}
+
+/// Reads a publishing key.
+pub(crate) fn read_publishing_key(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<p256::SecretKey> {
+    read_pkcs8(path, passphrase, "an ECDSA P-256")
 }
 
 /// The file of the master key.

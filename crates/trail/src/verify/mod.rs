@@ -36,6 +36,7 @@ use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
 use crate::report::{Bytes, Check, Outcome, Report};
 
+pub use anchors::MAX_ANCHORS;
 pub use history::Earlier;
 use replay::Wanted;
 use summary::Gave;
