@@ -5,6 +5,7 @@
 mod clients;
 mod front;
 mod publisher;
+mod publishing;
 mod rekor;
 mod tsa;
 mod witness;

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Digest(digest) => commands::digest::run(&digest, &output),
         Command::Card(card) => commands::card::run(&card, &output),
         Command::Evidence(evidence) => commands::evidence::run(&evidence, &output),
+        Command::Publish(publish) => commands::publish::run(&publish, &output),
         Command::Verify(verify) => commands::verify::run(&verify, &output),
         Command::Prove(prove) => commands::prove::run(&prove, &output),
         Command::Serve(serve) => commands::serve::run(&serve, &output),

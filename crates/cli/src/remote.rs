@@ -3,15 +3,24 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use producer::{Published, SignedHead, published_size};
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
+use trail::anchor::Anchor;
 use trail::note::MAX_NOTE;
 use trail::tile::{TileId, TileSource, WIDTH, cut};
+use trail::verify::MAX_ANCHORS;
 
 use crate::failure::Failure;
 
 /// The largest entry bundle: 256 entries of 65,535 bytes, each after its length.
 const MAX_TILE: u64 = 256 * (65_535 + 2);
+
+/// A bundle or a time stamp larger than this is none.
+const MAX_PART: u64 = 1 << 20;
+
+/// In so many public logs at most can one head stand.
+const MAX_PLACES: usize = 16;
 
 /// A log's URL prefix.
 #[derive(Debug)]
@@ -51,14 +60,64 @@ impl RemoteLog {
         Ok(![StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED].contains(&status))
     }
 
+    /// What was published of the log up to this size: sequence number by sequence number, until one is not
+    /// there.
+    pub fn published(&self, size: u64) -> Result<Published, String> {
+        let mut published = Published::default();
+        for sequence in 0.. {
+            let mut anchors = Vec::new();
+            while let Some(bundle) = self.part(sequence, anchors.len(), "sigstore.json")? {
+                // Nobody runs so many logs; a server that has no end of them does not count.
+                if anchors.len() == MAX_PLACES {
+                    return Err(format!("{}: anchors/{sequence} has no end", self.prefix));
+                }
+                let stamp = self.part(sequence, anchors.len(), "tsr")?.map(Into::into);
+                anchors.push(Anchor { stamp, bundle: bundle.into() });
+            }
+            let Some(first) = anchors.first() else { break };
+            let about = published_size(&first.bundle);
+            if about.is_some_and(|about| about > size) {
+                break;
+            }
+            let head = about.map(|about| self.head(about)).transpose()?.flatten();
+            published.push(head, anchors);
+            published.keep_newest(MAX_ANCHORS);
+        }
+        Ok(published)
+    }
+
+    fn part(&self, sequence: u64, n: usize, kind: &str) -> Result<Option<Vec<u8>>, String> {
+        self.optional(&format!("anchors/{sequence}/{n}.{kind}"), MAX_PART)
+    }
+
+    fn head(&self, size: u64) -> Result<Option<SignedHead>, String> {
+        let path = format!("heads/{size}");
+        let Some(note) = self.optional(&path, MAX_NOTE as u64)? else { return Ok(None) };
+        let head = String::from_utf8(note).map_err(|e| e.to_string()).and_then(SignedHead::parse);
+        head.map(Some).map_err(|e| format!("{}/{path}: {e}", self.prefix))
+    }
+
+    /// A file that need not be there.
+    fn optional(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {
+        let response = self.send(path)?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.body(path, response, limit).map(Some)
+    }
+
     fn send(&self, path: &str) -> Result<Response, String> {
         let url = format!("{}/{path}", self.prefix);
         self.client.get(&url).send().map_err(|e| format!("{url}: {}", root_cause(&e)))
     }
 
     fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, String> {
-        let url = format!("{}/{path}", self.prefix);
         let response = self.send(path)?;
+        self.body(path, response, limit)
+    }
+
+    fn body(&self, path: &str, response: Response, limit: u64) -> Result<Vec<u8>, String> {
+        let url = format!("{}/{path}", self.prefix);
         if !response.status().is_success() {
             return Err(format!("{url}: the server answered {}", response.status()));
         }

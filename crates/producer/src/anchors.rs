@@ -64,7 +64,8 @@ impl LogReader {
         for sequence in 0.. {
             let folder = self.folder().anchor(sequence);
             let mut anchors = Vec::new();
-            while let Some(bundle) = read(&folder.join(format!("{}.sigstore.json", anchors.len())))? {
+            while let Some(bundle) = read(&folder.join(format!("{}.sigstore.json", anchors.len())))?
+            {
                 let stamp = read(&folder.join(format!("{}.tsr", anchors.len())))?;
                 let stamp = stamp.map(ByteBuf::from);
                 anchors.push(Anchor { stamp, bundle: ByteBuf::from(bundle) });

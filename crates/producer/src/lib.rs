@@ -18,8 +18,8 @@
 //! `private/wal`; in both it is sealed. The engine runs on Unix.
 #![forbid(unsafe_code)]
 
-mod annotation;
 mod anchors;
+mod annotation;
 mod annotations;
 mod audit;
 mod card;
@@ -59,8 +59,8 @@ pub use head::SignedHead;
 pub use keys::Passphrase;
 pub use past::NotPast;
 pub use publish::{
-    Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services, Setback,
-    Step, Waiting,
+    Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,
+    Setback, Step, Waiting,
 };
 pub use reader::{Entries, LogReader};
 pub use signer::{FileSigner, Signer};

@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod init;
 pub mod log;
 pub mod prove;
+pub mod publish;
 pub mod run;
 pub mod serve;
 pub mod show;

@@ -234,9 +234,9 @@ impl Publication {
     /// The data of the event that notes it.
     pub(crate) fn event(&self) -> Result<Value> {
         let bytes = |hex: &str| {
-            hex::decode(hex).map(Value::Bytes).map_err(|_| {
-                Error::Publish("what was published is not as it was written".into())
-            })
+            hex::decode(hex)
+                .map(Value::Bytes)
+                .map_err(|_| Error::Publish("what was published is not as it was written".into()))
         };
         let published = self.published.iter().map(|place| {
             Ok(cbor::map([

@@ -58,7 +58,8 @@ impl Services {
         }
         let known = |service: &Service| service.major_api_version <= 2;
         let logs = by_operator(config.rekor_tlog_urls, known);
-        let logs = choose(logs, &config.rekor_tlog_config).map_err(|e| refuse(format!("logs: {e}")))?;
+        let logs =
+            choose(logs, &config.rekor_tlog_config).map_err(|e| refuse(format!("logs: {e}")))?;
         let authorities = by_operator(config.tsa_urls, |service| service.major_api_version == 1);
         Ok(Self {
             logs: logs
@@ -72,14 +73,20 @@ impl Services {
 
     /// Checks that heads can be published with these.
     pub(crate) fn checked(mut self) -> Result<Self> {
-        let none = |what: &str| Error::Publish(format!("{what}; heads are published with both a public log \
-             (--rekor) and a time-stamping authority (--tsa), or a --signing-config that names them"));
+        let none = |what: &str| {
+            Error::Publish(format!(
+                "{what}; heads are published with both a public log \
+             (--rekor) and a time-stamping authority (--tsa), or a --signing-config that names them"
+            ))
+        };
         if self.logs.iter().all(Vec::is_empty) {
             return Err(none("no public log is named that is in service"));
         }
         let timeless = |log: &LogUrl| log.version == RekorVersion::V2;
         if self.authorities.is_empty() && self.logs.iter().flatten().any(timeless) {
-            return Err(none("no time-stamping authority is named, and Rekor v2 has no time of its own"));
+            return Err(none(
+                "no time-stamping authority is named, and Rekor v2 has no time of its own",
+            ));
         }
         for log in self.logs.iter_mut().flatten() {
             log.url = check_url(&log.url, self.insecure)?;
@@ -161,9 +168,7 @@ fn by_operator(services: Vec<Service>, known: impl Fn(&Service) -> bool) -> Vec<
         .filter(|s| known(s) && s.valid_for.as_ref().is_none_or(|window| window.holds(at)))
         .collect();
     let start = |s: &Service| s.valid_for.as_ref().and_then(|window| window.start.clone());
-    services.sort_by(|a, b| {
-        (b.major_api_version, start(b)).cmp(&(a.major_api_version, start(a)))
-    });
+    services.sort_by(|a, b| (b.major_api_version, start(b)).cmp(&(a.major_api_version, start(a))));
     let mut operators: Vec<Vec<Service>> = Vec::new();
     for service in services {
         match operators.iter_mut().find(|group| group[0].operator == service.operator) {
@@ -185,7 +190,9 @@ fn choose(
         }
         "EXACT" => operators.truncate(config.count),
         "ANY" | "" => operators.truncate(1),
-        other => return Err(format!("unknown selector {}", other.chars().take(40).collect::<String>())),
+        other => {
+            return Err(format!("unknown selector {}", other.chars().take(40).collect::<String>()));
+        }
     }
     Ok(operators)
 }
@@ -252,7 +259,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn service(url: &str, version: u32, start: &str, end: Option<&str>, operator: &str) -> serde_json::Value {
+    fn service(
+        url: &str,
+        version: u32,
+        start: &str,
+        end: Option<&str>,
+        operator: &str,
+    ) -> serde_json::Value {
         json!({"url": url, "majorApiVersion": version, "operator": operator,
             "validFor": {"start": start, "end": end}})
     }

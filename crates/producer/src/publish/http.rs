@@ -109,9 +109,8 @@ impl Http {
 
     /// Any answer but one that asks for patience, or tells of the server's own failure.
     fn send(&self, url: &str, request: RequestBuilder) -> Result<Answer, Trouble> {
-        let failed = |e: &dyn std::error::Error| {
-            Trouble::Unreachable(format!("{url}: {}", root_cause(e)))
-        };
+        let failed =
+            |e: &dyn std::error::Error| Trouble::Unreachable(format!("{url}: {}", root_cause(e)));
         let response = request.send().map_err(|e| failed(&e))?;
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let retry_after = header("retry-after").and_then(|after| after.parse().ok());
@@ -153,7 +152,9 @@ pub(crate) fn check_url(url: &str, insecure: bool) -> Result<String, Error> {
         None => return refuse("no host is named in it"),
     };
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(Error::Publish("a service's URL must not hold a user's name or password".into()));
+        return Err(Error::Publish(
+            "a service's URL must not hold a user's name or password".into(),
+        ));
     }
     match parsed.scheme() {
         "https" => Ok(url.trim_end_matches('/').to_owned()),
@@ -177,11 +178,13 @@ mod tests {
 
     #[test]
     fn plain_http_stays_on_this_machine() {
-        for url in ["https://rekor.example", "http://127.0.0.1:1", "http://localhost/", "http://[::1]:9"]
+        for url in
+            ["https://rekor.example", "http://127.0.0.1:1", "http://localhost/", "http://[::1]:9"]
         {
             assert!(check_url(url, false).is_ok(), "{url}");
         }
-        for url in ["http://rekor.example", "http://127.0.0.1.example", "ftp://localhost", "rekor", ""]
+        for url in
+            ["http://rekor.example", "http://127.0.0.1.example", "ftp://localhost", "rekor", ""]
         {
             assert!(check_url(url, false).is_err(), "{url}");
         }

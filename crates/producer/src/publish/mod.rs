@@ -18,6 +18,9 @@ mod http;
 mod queue;
 mod rekor_v1;
 mod rekor_v2;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod survival;
 mod tsa;
 
 use std::fmt;
@@ -31,10 +34,10 @@ use trail::note::{Note, VerifierKey};
 use trail::tile::WIDTH;
 use trail::{Event, EventType};
 
-pub use background::Backoff;
 pub(crate) use background::Background;
-pub use config::{LogUrl, RekorVersion, Services};
+pub use background::Backoff;
 use config::TrustedLog;
+pub use config::{LogUrl, RekorVersion, Services};
 pub(crate) use entry::Entry;
 use envelope::{Envelope, PublishingKey};
 use http::{Http, Trouble};
@@ -100,9 +103,8 @@ impl Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |numbers: &[u64]| {
-            numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         if !self.heads.is_empty() {
             write!(f, "the heads of {} entries", list(&self.heads))?;
         }
@@ -297,7 +299,10 @@ impl Publisher {
         let note = Note::parse(&head.note).map_err(|e| Error::damaged(&path, e.to_string()))?;
         let signed = note.verify(&self.vkey).is_ok_and(|signed| signed.is_some());
         if !signed || head.checkpoint.origin != self.vkey.name() {
-            return Err(Error::damaged(&path, "a head in the queue is not signed by this log's key"));
+            return Err(Error::damaged(
+                &path,
+                "a head in the queue is not signed by this log's key",
+            ));
         }
         let published = PublishedHead {
             origin: head.checkpoint.origin.clone(),
@@ -371,9 +376,9 @@ impl Publisher {
                 Err(frozen @ Trouble::Frozen(_)) => trouble = frozen,
                 Err(other) => return Err(other),
                 Ok(entry) => {
-                    let entered = self
-                        .accept(signed, entry, stamp)
-                        .map_err(|why| Trouble::Refused(format!("{url}: the answer was refused: {why}")))?;
+                    let entered = self.accept(signed, entry, stamp).map_err(|why| {
+                        Trouble::Refused(format!("{url}: the answer was refused: {why}"))
+                    })?;
                     self.queue.keep(&name, &entered.bundle)?;
                     return Ok(entered);
                 }

@@ -53,8 +53,7 @@ pub struct PublishedIn {
 impl Publication {
     /// What the next statement says of it.
     pub fn previous(&self) -> Previous {
-        let position =
-            |p: &PublishedIn| LogPosition { log_id: p.log_id.clone(), index: p.index };
+        let position = |p: &PublishedIn| LogPosition { log_id: p.log_id.clone(), index: p.index };
         Previous {
             size: self.size,
             root: self.root.clone(),
@@ -222,13 +221,16 @@ impl Queue {
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.path(name);
         let Some(bytes) = read(&path)? else { return Ok(None) };
-        let broken = |_| Error::damaged(&path, "not as it was written; restore the whole folder from a backup");
+        let broken = |_| {
+            Error::damaged(&path, "not as it was written; restore the whole folder from a backup")
+        };
         serde_json::from_slice(&bytes).map(Some).map_err(broken)
     }
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let path = self.path(name);
-        let json = serde_json::to_vec(value).map_err(io::Error::from).at(&path, "write the file")?;
+        let json =
+            serde_json::to_vec(value).map_err(io::Error::from).at(&path, "write the file")?;
         self.disk.replace(&path, &json, PRIVATE)
     }
 }

@@ -44,7 +44,8 @@ fn request(envelope: &Envelope) -> Json {
 
 /// The entry as the log must write it, RFC 8785 JSON: it follows from what was sent.
 fn body(envelope: &Envelope) -> Vec<u8> {
-    let digest = |bytes: &[u8]| json!({ "algorithm": "sha256", "value": hex::encode(sha256(bytes)) });
+    let digest =
+        |bytes: &[u8]| json!({ "algorithm": "sha256", "value": hex::encode(sha256(bytes)) });
     let body = json!({ "apiVersion": KIND.1, "kind": KIND.0, "spec": {
         "envelopeHash": digest(envelope.json().as_bytes()),
         "payloadHash": digest(&envelope.payload),

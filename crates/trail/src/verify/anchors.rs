@@ -13,8 +13,9 @@ const PUBLICATION: &str = "Published in a public transparency log";
 const SEQUENCE: &str = "No gap or conflict among the published heads";
 const TIME: &str = "A clock that is not the producer's saw it published";
 
-/// A file need not hold more anchors than heads; one that holds fewer than all begins with the first.
-pub const MAX_ANCHORS: usize = 1_000;
+/// So many anchors are looked at; a file that holds fewer than all begins with the first. Below the limit of
+/// heads, so that the heads they are about, and a hundred others, fit into a file.
+pub const MAX_ANCHORS: usize = 900;
 
 /// What the anchors amount to.
 #[derive(Debug, Default)]
