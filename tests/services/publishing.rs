@@ -1,5 +1,6 @@
 //! `rlhf-audit publish` against real services, and against what may befall their answers.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -354,23 +355,29 @@ fn keys_that_are_not_in_force_are_refused() {
 
 #[test]
 fn a_checkpoint_older_than_the_last_is_refused() {
-    let Some(scene) = Scene::set() else { return };
+    let Some(mut scene) = Scene::set() else { return };
+    let (storage, kept) = (scene.rekor.storage(), scene.work.path("kept"));
+    let copy = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
     scene.publish();
-    scene.grow(1);
-    scene.publish();
-    // The log is set back to what it was before: a statement that it takes then is of another history.
-    let mut scene = scene;
-    let (storage, first) =
-        (scene.rekor.storage(), Rekor::start(&Tools::find().unwrap(), "rekor.localhost"));
+    scene.rekor.stop();
+    copy(&storage, &kept);
+    scene.rekor.resume();
+    for _ in 0..2 {
+        scene.grow(1);
+        scene.publish();
+    }
+    // The log is set back to what it was after the first.
     scene.rekor.stop();
     std::fs::remove_dir_all(&storage).unwrap();
-    let copied = Command::new("cp").arg("-a").args([first.storage(), storage]).status().unwrap();
-    assert!(copied.success());
+    copy(&kept, &storage);
     scene.rekor.resume();
     scene.grow(1);
     let error = scene.fails();
-    assert!(error.contains("older") || error.contains("refused"), "{error}");
-    assert!(error.contains("Still to be published"), "{error}");
+    let older = "its checkpoint of 2 entries is older than the last one seen, of 3";
+    assert!(error.contains(older) && error.contains("Still to be published"), "{error}");
+    assert!(!scene.work.path("log/anchors/3").exists());
 }
 
 #[test]
@@ -446,7 +453,7 @@ fn a_log_of_version_1_signs_the_time_itself() {
     for (from, to, named) in [
         ("\"integratedTime\":", "\"integratedTime\":1", "refused"),
         ("\"logIndex\":100", "\"logIndex\":200", "refused"),
-        ("\"body\":\"", "\"body\":\"e30\",\"was\":\"", "another entry"),
+        ("\"body\":\"", "\"body\":\"e30=\",\"was\":\"", "another entry"),
     ] {
         rekor.front().next(
             "/log/entries",
@@ -457,12 +464,10 @@ fn a_log_of_version_1_signs_the_time_itself() {
         );
         let error = publish(1).ended(3).stderr;
         assert!(error.contains(named), "{error}");
+        // It was entered all the same, and the true answer can be had; the newest head comes after it.
+        assert_eq!(publish(1).ended(0).json()["published"].as_array().unwrap().len(), 2);
     }
-    let rest = publish(1).ended(0).json()["published"].as_array().unwrap().len();
-    assert_eq!(
-        (rest, work.report("log --policy log/policy", 0)["verdict"].clone()),
-        (4, json!("public"))
-    );
+    assert_eq!(work.report("log --policy log/policy", 0)["verdict"], "public");
 }
 
 #[test]

@@ -428,12 +428,19 @@ impl Publisher {
             let anchor = Anchor { stamp: None, bundle: ByteBuf::from(bundle) };
             let Ok(earlier) = self.trust.check(&anchor) else { continue };
             let (was, is) = (tree(&earlier.log_checkpoint), tree(&verified.log_checkpoint));
-            if earlier.position.log_id == verified.position.log_id
-                && (is.0 < was.0 || (is.0 == was.0 && is.1 != was.1))
-            {
+            if earlier.position.log_id != verified.position.log_id {
+                continue;
+            }
+            if is.0 < was.0 {
                 return Err(format!(
                     "its checkpoint of {} entries is older than the last one seen, of {}",
                     is.0, was.0
+                ));
+            }
+            if is.0 == was.0 && is.1 != was.1 {
+                return Err(format!(
+                    "its checkpoint of {} entries contradicts the last one seen, which has another root",
+                    is.0
                 ));
             }
         }
