@@ -260,10 +260,9 @@ export class RlhfAuditVerifier extends HTMLElement {
     const evidence = /** @type {Evidence} */ (this.#evidence);
     const title = make("h2", { id: "verdict-title", tabindex: "-1" }, report.verdict_text);
     const showEntry = (/** @type {number} */ index) => this.#dialog.open(evidence.bytes, report.size, index);
-    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()));
+    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()), establishedView(report));
     put(
       this.#details,
-      establishedView(report),
       checksView(report),
       cardView(report.card, showEntry),
       weightsView(report, showEntry),
@@ -383,7 +382,9 @@ export class RlhfAuditVerifier extends HTMLElement {
   // (The style sheet keeps very long text and the form for keys out.)
   #beforePrint = () => {
     const folded = /** @type {NodeListOf<HTMLDetailsElement>} */ (
-      this.#page.querySelectorAll(":is(.slot, .model-panel, .earlier-panel) details:not([open])")
+        this.#page.querySelectorAll(
+          ":is(.slot, .model-panel, .earlier-panel) details:not([open], .screen-only)",
+        )
     );
     this.#openedToPrint = [...folded];
     for (const one of folded) one.open = true;

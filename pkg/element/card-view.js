@@ -1,8 +1,10 @@
 // The model card, as a table: each claim with its kind, its status and its evidence.
 
+import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
-import { capital, count, fileText, fileValue, fillList, hash } from "./values.js";
-import { ABOUT_CARD, KIND_MEANING, STATUS_WORD } from "./words.js";
+import { table } from "./table.js";
+import { capital, count, fileText, fileValue, hash } from "./values.js";
+import { ABOUT_CARD, ESTABLISHED_WORD, KIND_MEANING, STATUS_WORD } from "./words.js";
 
 /** @import { Claim, ClaimEvidence, Report } from "../index.js" */
 
@@ -24,9 +26,15 @@ export function cardView(card, showEntry) {
     section.append(make("p", null, "This file holds no model card."));
     return section;
   }
-  // The roles repeat what a table is, because on a narrow screen its rows are laid out as blocks.
-  const body = make("tbody", { role: "rowgroup" });
-  const more = fillList(body, card.claims, (claim) => claimRow(claim, showEntry));
+  const [claims, more] = table({
+    label: "Model card",
+    style: "card",
+    columns: ["Claim", "Value", "Kind", "Status", "Evidence"],
+    items: card.claims,
+    cells: (claim) => claimCells(claim, showEntry),
+    headed: true,
+    named: "claims",
+  });
   section.append(
     details("What is a model card, and what do the three kinds mean?", 
       make("p", null, ABOUT_CARD),
@@ -42,22 +50,7 @@ export function cardView(card, showEntry) {
       ". SHA-256 of the card: ",
       hash(card.sha256),
     ),
-    make(
-      "table",
-      { class: "card stacks", role: "table", "aria-labelledby": "card-title" },
-      make(
-        "thead",
-        { role: "rowgroup" },
-        make(
-          "tr",
-          { role: "row" },
-          ...["Claim", "Value", "Kind", "Status", "Evidence"].map((name) =>
-            make("th", { scope: "col", role: "columnheader" }, name),
-          ),
-        ),
-      ),
-      body,
-    ),
+    claims,
   );
   if (more) section.append(more);
   return section;
@@ -67,34 +60,22 @@ export function cardView(card, showEntry) {
  * @param {Claim} claim
  * @param {(index: number) => void} showEntry
  */
-function claimRow(claim, showEntry) {
-  return make(
-    "tr",
-    { role: "row" },
-    make(
-      "th",
-      { scope: "row", role: "rowheader" },
-      fileText(claim.title),
-      references("EU AI Act", claim.eu),
-      references("NIST AI RMF", claim.nist),
-    ),
-    cell("Value", fileValue(claim.value)),
-    cell("Kind", make("span", { class: `kind ${claim.kind}` }, claim.kind)),
-    cell(
-      "Status",
-      make("p", { class: `status ${claim.status}` }, icon(STATUS_ICON[claim.status] ?? "absent"), STATUS_WORD[claim.status] ?? claim.status),
+function claimCells(claim, showEntry) {
+  return [
+    [fileText(claim.title), references("EU AI Act", claim.eu), references("NIST AI RMF", claim.nist)],
+    fileValue(claim.value),
+    make("span", { class: `kind ${claim.kind}` }, claim.kind),
+    [
+      make("p", { class: `status ${claim.status}` }, icon(STATUS_ICON[claim.status] ?? "absent"), statusWord(claim)),
       claim.reason ? make("p", { class: "reason" }, fileText(capital(claim.reason))) : null,
-    ),
-    cell("Evidence", evidenceList(claim.evidence, showEntry)),
-  );
+    ],
+    evidenceList(claim.evidence, showEntry),
+  ];
 }
 
-/**
- * @param {string} name the column, which a narrow screen repeats before the cell
- * @param {...(Node | null)} content
- */
-function cell(name, ...content) {
-  return make("td", { role: "cell", "data-column": name }, make("div", null, ...content));
+/** @param {Claim} claim */
+function statusWord({ kind, status }) {
+  return status === "established" ? ESTABLISHED_WORD[kind] : (STATUS_WORD[status] ?? status);
 }
 
 /**

@@ -1,9 +1,10 @@
-// A line chart of a few numbers. It only repeats what a table beside it says, so a screen reader is
-// told its title and where the numbers are.
+// A line chart of a few numbers, and below it, one click away, the same numbers as a table: for those
+// who do not see the line, and for those who want to know exactly.
 
 import uPlot from "../vendor/uplot.js";
-import { make, visible } from "./make.js";
-import { fileText } from "./values.js";
+import { details, make, visible } from "./make.js";
+import { table } from "./table.js";
+import { count, fileText } from "./values.js";
 
 const HEIGHT = 200;
 const LONGEST_LABEL = 300;
@@ -29,10 +30,50 @@ export function redrawCharts({ onPaper = false } = {}) {
  * @param {[x: number, y: number][]} points by rising x
  */
 export function chartView(title, across, points) {
-  const label = `${visible(title.slice(0, LONGEST_LABEL))}, in ${points.length} points. The table “Updates and checkpoints” has the numbers.`;
+  const name = visible(title.slice(0, LONGEST_LABEL));
+  const values = points.map(([, y]) => y);
+  const label =
+    `${name}, a line chart of ${points.length} points: from ${values[0]} to ${values.at(-1)}, ` +
+    `lowest ${extreme(values, Math.min)}, highest ${extreme(values, Math.max)}. The table below it has the numbers.`;
   const plot = make("div", { class: "plot", role: "img", "aria-label": label });
   new Chart(plot, across, points);
-  return make("figure", { class: "chart" }, make("figcaption", null, fileText(title)), plot);
+  return make("figure", { class: "chart" }, make("figcaption", null, fileText(title)), plot, numbers(name, across, points));
+}
+
+/**
+ * @param {number[]} values
+ * @param {(a: number, b: number) => number} pick
+ */
+function extreme(values, pick) {
+  return values.reduce((a, b) => pick(a, b));
+}
+
+/**
+ * The table, made when it is first opened. Paper has the same numbers once already, among the updates
+ * and checkpoints.
+ *
+ * @param {string} title
+ * @param {string} across
+ * @param {[x: number, y: number][]} points
+ */
+function numbers(title, across, points) {
+  const column = across[0].toUpperCase() + across.slice(1);
+  const place = make("div", null);
+  const whole = details(make("span", null, "The numbers", make("span", { class: "unseen" }, ` of: ${title}`)), place);
+  whole.classList.add("numbers", "screen-only");
+  whole.addEventListener("toggle", () => {
+    if (!whole.open || place.hasChildNodes()) return;
+    const [rows, more] = table({
+      label: title,
+      columns: [column, "Value"],
+      items: points,
+      cells: ([x, y]) => [count(x), String(y)],
+      named: "numbers",
+    });
+    place.append(rows);
+    if (more) place.append(more);
+  });
+  return whole;
 }
 
 class Chart {

@@ -94,14 +94,17 @@ export class ModelPanel {
     const model = this.#model;
     const check = report.checks.find((check) => check.name === "weights");
     if (model === null || check === undefined) return;
-    const words = MODEL_OUTCOME[check.result];
+    const earlier = check.result === "pass" && report.weights.at(-1)?.root !== model.root;
+    const words = MODEL_OUTCOME[earlier ? "earlier" : check.result];
+    // No tick beside a model that is not the final one.
+    const mark = earlier ? "absent" : check.result;
     put(this.#live);
     put(
       this.#content,
       make(
         "div",
-        { class: `outcome ${check.result}` },
-        icon(check.result),
+        { class: `outcome ${mark}` },
+        icon(mark),
         make("div", null, make("h3", { tabindex: "-1" }, words.title), make("p", null, fileText(`${capital(check.reason)}.`)), make("p", null, words.meaning)),
       ),
       make(

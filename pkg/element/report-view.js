@@ -1,10 +1,13 @@
 // The report in words: verdict first, then what is and is not established, then the reasons.
 
+import { answersView } from "./answers-view.js";
+import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
-import { capital, count, fileText, fileValue, fillList, fingerprint, hash, moment } from "./values.js";
-import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, EVEN_SO, KIND_MEANING, RESULT_WORD, VERDICT_MEANING } from "./words.js";
+import { table } from "./table.js";
+import { capital, count, fileText, fileValue, fingerprint, hash, moment } from "./values.js";
+import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, CHECK_MEANING, EVEN_SO, RESULT_WORD } from "./words.js";
 
-/** @import { Check, ClaimKind, ClaimStatus, Report, Verdict } from "../index.js" */
+/** @import { Check, Report, Verdict } from "../index.js" */
 
 /** @type {Record<Verdict, "fail" | "question" | "key" | "seal">} */
 const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed": "key", "public": "seal" };
@@ -24,18 +27,8 @@ export function verdictView(report, fileName, title, addKeys) {
     make(
       "div",
       { class: "body" },
-      make("p", { class: "key-source" }, report.key_source),
-      report.verdict === "self-consistent" && report.meets_policy === null
-        ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
-        : null,
-      report.publication ? make("p", null, capital(report.publication)) : null,
-      report.meets_policy === null
-        ? null
-        : make("p", null, report.meets_policy ? "Your policy is met." : "Your policy is not met."),
       failed.length > 0 ? failedList(failed) : null,
-      make("p", { class: "not-proven" }, report.not_proven),
-      claimKinds(report),
-      details("What does this verdict mean?", make("p", null, VERDICT_MEANING[report.verdict])),
+      answersView(report, addKeys),
     ),
   );
 }
@@ -44,39 +37,23 @@ export function verdictView(report, fileName, title, addKeys) {
 function failedList(failed) {
   const list = make("ul", { class: "failed-checks" });
   const more = fillList(list, failed, (check) =>
-    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))))),
+    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))), meaning(check, true))),
   );
   return make("div", null, make("h3", null, failed.length === 1 ? "This check failed" : `These ${count(failed.length)} checks failed`), list, more);
 }
 
-/** @param {Report} report */
-function claimKinds(report) {
-  const kinds = /** @type {ClaimKind[]} */ (["recomputed", "committed", "asserted"]);
-  return make(
-    "div",
-    { class: "kinds" },
-    make("p", { class: "kinds-title" }, "Claims in the model card:"),
-    make(
-      "ul",
-      null,
-      ...kinds.map((kind) => {
-        // The counts leave out what failed and what this file does not establish.
-        const others = (/** @type {ClaimStatus} */ status, /** @type {string} */ word) => {
-          const n = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === status).length ?? 0;
-          return n > 0 ? `${count(n)} ${n === 1 ? "other" : "others"} ${word}` : "";
-        };
-        const notes = [others("failed", "failed"), others("not_established", "not established here")].filter(Boolean);
-        return make(
-          "li",
-          null,
-          details(
-            make("span", null, make("strong", null, count(report.claim_counts[kind])), ` ${kind}`, notes.length > 0 ? ` (${notes.join(", ")})` : null),
-            make("p", null, KIND_MEANING[kind]),
-          ),
-        );
-      }),
-    ),
-  );
+/**
+ * What a check tests, for people who are no cryptographers.
+ * @param {Check} check
+ * @param {boolean} [open]
+ */
+function meaning(check, open = false) {
+  const text = CHECK_MEANING[check.name];
+  if (!text) return null;
+  const plain = details(make("span", null, "In plain words", make("span", { class: "unseen" }, `: ${check.title}`)), make("p", null, text));
+  plain.classList.add("plain");
+  plain.open = open;
+  return plain;
 }
 
 /** The two lists, side by side. @param {Report} report */
@@ -106,7 +83,14 @@ function sentenceList(title, id, sign, sentences, caution) {
     caution && sentences.length > 0 ? make("p", { class: "caution" }, caution) : null,
     sentences.length > 0 ? list : make("p", null, "Nothing."),
     more,
+    id === "established" ? explained(details("What are tree heads, entries and witnesses?", make("p", null, ABOUT_LOG))) : null,
   );
+}
+
+/** Paper has this explanation once, with the log. @param {HTMLElement} details */
+function explained(details) {
+  details.classList.add("screen-only");
+  return details;
 }
 
 /** @param {Report} report */
@@ -138,6 +122,7 @@ function checkItem(check) {
       make("h3", null, check.title),
       make("p", null, fileText(capital(check.reason))),
       make("p", { class: "quiet" }, make("code", null, check.name)),
+      meaning(check),
       bytes.length === 0
         ? null
         : details(
@@ -177,19 +162,19 @@ export function logView(report, showEntry) {
       ...fact("Kinds of entry", fileValue(entries.types)),
     ),
     entries.present > 0 ? entryChooser(report.size, showEntry) : null,
-    table("Keys", "The file names no key.", ["Name", "Algorithm", "Fingerprint", "Chosen by you", "Signed"], report.keys, (key) => [
+    titled("Keys", "The file names no key.", ["Name", "Algorithm", "Fingerprint", "Chosen by you", "Signed"], report.keys, (key) => [
       fileText(key.name),
       key.algorithm,
       fingerprint(key.fingerprint),
       key.chosen ? "yes" : "no",
       key.signed ? "yes" : "no",
     ]),
-    table("Heads", "The file holds no head.", ["Size", "Root", "Signed by"], report.heads, (head) => [
+    titled("Heads", "The file holds no head.", ["Size", "Root", "Signed by"], report.heads, (head) => [
       count(head.size),
       hash(head.root),
       fileText(head.signed_by.join(", ") || "no key known here"),
     ]),
-    table("Runs", "The file holds no run.", ["Run", "Started", "Ended", "Events"], report.runs, (run) => [
+    titled("Runs", "The file holds no run.", ["Run", "Started", "Ended", "Events"], report.runs, (run) => [
       hash(run.run),
       run.started === null ? "not in the file" : moment(run.started),
       run.ended === null ? "not in the file" : moment(run.ended),
@@ -197,7 +182,7 @@ export function logView(report, showEntry) {
     ]),
     make("h3", null, "Openings"),
     details("What is an opening?", make("p", null, ABOUT_OPENINGS)),
-    table(null, "The producer opened nothing in this file.", ["Entry", "Field", "Value", "Check"], report.openings, (opening) => [
+    titled(null, "The producer opened nothing in this file.", ["Entry", "Field", "Value", "Check"], report.openings, (opening) => [
       make("button", { type: "button", class: "small", click: () => showEntry(opening.entry) }, `Entry ${count(opening.entry)}`),
       fileText(opening.field),
       fileValue(opening.value),
@@ -235,6 +220,7 @@ function entryChooser(size, showEntry) {
 }
 
 /**
+ * A table below its title.
  * @template T
  * @param {string | null} title
  * @param {string} none what to say when there is no row
@@ -242,31 +228,9 @@ function entryChooser(size, showEntry) {
  * @param {T[]} items
  * @param {(item: T) => (Node | string)[]} cells
  */
-function table(title, none, columns, items, cells) {
+function titled(title, none, columns, items, cells) {
   const heading = title === null ? null : make("h3", null, title);
   if (items.length === 0) return make("div", null, heading, make("p", null, none));
-  const body = make("tbody", { role: "rowgroup" });
-  const more = fillList(body, items, (item) =>
-    make(
-      "tr",
-      { role: "row" },
-      ...cells(item).map((content, i) => make("td", { role: "cell", "data-column": columns[i] }, make("div", null, content))),
-    ),
-  );
-  return make(
-    "div",
-    null,
-    heading,
-    make(
-      "table",
-      { class: "stacks", role: "table", "aria-label": title ?? "Openings" },
-      make(
-        "thead",
-        { role: "rowgroup" },
-        make("tr", { role: "row" }, ...columns.map((name) => make("th", { scope: "col", role: "columnheader" }, name))),
-      ),
-      body,
-    ),
-    more,
-  );
+  const label = title ?? "Openings";
+  return make("div", null, heading, ...table({ label, columns, items, cells, named: label.toLowerCase() }));
 }

@@ -72,7 +72,7 @@ button.primary { background: var(--action); border-color: var(--action); color: 
 button.primary:hover { filter: brightness(0.9); }
 button.small { min-height: 1.75rem; padding: 0.125rem 0.5rem; font-size: 0.875rem; font-weight: 500; justify-self: start; }
 .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
-input[type="text"], input[type="number"], textarea {
+input[type="text"], input[type="search"], input[type="number"], textarea {
   width: 100%; min-height: 2.75rem; padding: 0.5rem 0.625rem;
   background: var(--surface); border: 1px solid var(--edge); border-radius: 4px;
 }
@@ -128,12 +128,16 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .band h2:focus { outline: none; }
 .kicker { overflow-wrap: anywhere; font-size: 1rem; font-weight: 600; margin-bottom: 0.25rem; }
 .body { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; padding: 1.5rem; }
-.key-source { font-size: 1.125rem; }
-.not-proven { padding-inline-start: 1rem; border-inline-start: 4px solid var(--edge); font-size: 1.0625rem; font-weight: 600; }
+.answers { display: grid; grid-template-columns: 11rem minmax(0, 1fr); }
+.answers > dt, .answers > dd { padding-block: 0.75rem; border-top: 1px solid var(--line); }
+.answers:first-child > :is(dt:first-child, dt:first-child + dd) { padding-top: 0; border-top: 0; }
+.answers > dt { padding-inline-end: 1rem; font-weight: 650; }
+.answers > dd { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.5rem; }
+.not-proven { font-weight: 650; }
+.failed-checks details { margin-top: 0.125rem; }
 .failed-checks { display: grid; gap: 0.75rem; margin-top: 0.5rem; }
 .failed-checks li { display: flex; gap: 0.625rem; }
 .failed-checks .icon { color: var(--failed-text); }
-.kinds-title { font-weight: 600; }
 .kinds ul { display: flex; flex-wrap: wrap; gap: 0 2rem; }
 .kinds li { max-width: 20rem; }
 .kinds strong { font-size: 1.25rem; }
@@ -175,7 +179,20 @@ tbody th { font-weight: 600; }
 .kind.recomputed { border-style: solid; }
 .kind.committed { border-style: dashed; }
 .kind.asserted { border-style: dotted; }
-.more { padding-top: 0.75rem; }
+.more { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: end; padding-top: 0.75rem; }
+.find { display: grid; gap: 0.25rem; flex: 1 1 100%; }
+.find input { max-width: 24rem; }
+.numbers { font-size: 0.9375rem; }
+.numbers td { width: 50%; }
+
+/* A long list: what is out of sight is not drawn. Rows of a table have to be boxes for that. */
+:is(ul, ol).many > li { content-visibility: auto; contain-intrinsic-block-size: auto 3rem; }
+.of-many > tbody + tbody { content-visibility: auto; contain-intrinsic-block-size: auto 300rem; }
+.of-many, .of-many > thead, .of-many > tbody { display: block; }
+.of-many tr { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); }
+.of-many.card tr { grid-template-columns: 27fr 22fr 13fr 21fr 17fr; }
+.of-many.weights tr { grid-template-columns: 10fr 13fr 18fr 20fr 20fr 19fr; }
+.of-many.card th, .of-many.weights th { width: auto !important; }
 .entry-chooser { display: grid; gap: 0.25rem; }
 
 /* Keys */
@@ -248,6 +265,9 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .facts { grid-template-columns: minmax(0, 1fr); gap: 0; }
   .facts dd { margin-bottom: 0.5rem; }
   .check { grid-template-columns: minmax(0, 1fr); }
+  .answers { grid-template-columns: minmax(0, 1fr); }
+  .answers > dt { padding-bottom: 0; }
+  .answers > dd { padding-top: 0.25rem; border-top: 0; }
   table.stacks, .stacks tbody, .stacks tr, .stacks th, .stacks td { display: block; width: auto !important; }
   .stacks thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .stacks tr { padding: 0.75rem 0; border-bottom: 1px solid var(--edge); }
@@ -268,7 +288,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
 /* The page around it sets the size of type on paper. */
 @media print {
   :host { color-scheme: light; }
-  .screen-only, .adding, .more button, .proposal, .keys-panel .kept, .keys-panel > details, .choice button { display: none !important; }
+  .screen-only, .adding, .more button, .checks .check:not(.fail) details.plain, .proposal, .keys-panel .kept, .keys-panel > details, .choice button { display: none !important; }
   .print-only { display: block; }
   td button { display: inline; min-height: 0; border: 0; padding: 0; background: none; font-weight: 400; }
   td button.small { min-height: 0; padding: 0; font-size: inherit; }
@@ -288,6 +308,11 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .band .icon { width: 3.5rem; color: var(--band); }
   .band h2 { font-size: 2.25rem; }
   .two-lists { grid-template-columns: 1fr 1fr; }
+  :is(ul, ol).many > li, .of-many > tbody + tbody { content-visibility: visible; }
+  .answers, .answers > dd { display: block; }
+  .answers > dt { padding: 0.375rem 0 0; break-after: avoid; }
+  .answers > dd { padding: 0 0 0.375rem; border-top: 0; break-inside: avoid; }
+  .answers > dd > * + * { margin-top: 0.25rem; }
   .kinds ul { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0 1rem; }
   .kind { border: 0; padding: 0; }
   th, td { padding: 0.375rem 0.75rem 0.375rem 0; }
@@ -309,7 +334,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .choice > :not(label) { margin: 0; }
 
   h2, h3 { break-after: avoid; }
-  .verdict, .model, .sentences li, .keys li { break-inside: avoid; }
+  .band, .model, .sentences li, details:not(:has(.long)) > p, .keys li { break-inside: avoid; }
   .check:not(:has(.long)), .stacks tr:not(:has(.long, .code)) { break-inside: avoid; }
 }
 `;

@@ -90,39 +90,3 @@ export function fileValue(value) {
     ),
   );
 }
-
-const FIRST = 50;
-
-/**
- * Fills a list or a table body with a row for each item: the first fifty, and a button
- * for the rest, because an evidence file may hold thousands. Returns what to put below it.
- * @template T
- * @param {HTMLElement} list
- * @param {T[]} items
- * @param {(item: T, index: number) => HTMLElement} row
- * @returns {HTMLElement | null}
- */
-export function fillList(list, items, row) {
-  list.append(...items.slice(0, FIRST).map(row));
-  if (items.length <= FIRST) return null;
-  const more = make(
-    "p",
-    { class: "more" },
-    `The first ${FIRST} of ${count(items.length)} are shown. `,
-    make(
-      "button",
-      {
-        type: "button",
-        click: () => {
-          const rest = items.slice(FIRST).map((item, i) => row(item, i + FIRST));
-          list.append(...rest);
-          more.remove();
-          rest[0].tabIndex = -1;
-          rest[0].focus();
-        },
-      },
-      `Show all ${count(items.length)}`,
-    ),
-  );
-  return more;
-}

@@ -2,8 +2,10 @@
 // and checkpoints with what each learned from.
 
 import { chartView } from "./chart.js";
+import { fillList } from "./long-list.js";
 import { details, make } from "./make.js";
-import { count, fileText, fillList, hash } from "./values.js";
+import { table } from "./table.js";
+import { count, fileText, hash } from "./values.js";
 import { ABOUT_WEIGHTS, NOT_TO_RELY_ON } from "./words.js";
 
 /** @import { Report, WeightsEvent } from "../index.js" */
@@ -103,40 +105,27 @@ function order(events) {
  * @param {(index: number) => void} showEntry
  */
 function eventTable(events, showEntry) {
-  const columns = ["Entry", "What", "Drift (L2)", "Measured", "Learned from", "Weight root"];
   const button = (/** @type {number} */ index) =>
     make("button", { type: "button", class: "small", click: () => showEntry(index) }, `Entry ${count(index)}`);
-  const body = make("tbody", { role: "rowgroup" });
-  const more = fillList(body, events, (event) => {
-    const cells = [
-      button(event.entry),
-      name(event),
-      event.delta_l2 === null ? "" : String(event.delta_l2),
-      measured(event.metrics),
-      learnedFrom(event, button),
-      hash(event.root),
-    ];
-    return make(
-      "tr",
-      { role: "row" },
-      ...cells.map((content, i) => make("td", { role: "cell", "data-column": columns[i], class: content === "" ? "none" : null }, make("div", null, content))),
-    );
-  });
   return make(
     "div",
     null,
     make("h3", null, "Updates and checkpoints"),
-    make(
-      "table",
-      { class: "stacks weights", role: "table", "aria-label": "Updates and checkpoints, numbers as the producer measured them" },
-      make(
-        "thead",
-        { role: "rowgroup" },
-        make("tr", { role: "row" }, ...columns.map((name) => make("th", { scope: "col", role: "columnheader" }, name))),
-      ),
-      body,
-    ),
-    more,
+    ...table({
+      label: "Updates and checkpoints, numbers as the producer measured them",
+      style: "weights",
+      columns: ["Entry", "What", "Drift (L2)", "Measured", "Learned from", "Weight root"],
+      items: events,
+      cells: (event) => [
+        button(event.entry),
+        name(event),
+        event.delta_l2 === null ? "" : String(event.delta_l2),
+        measured(event.metrics),
+        learnedFrom(event, button),
+        hash(event.root),
+      ],
+      named: "updates and checkpoints",
+    }),
   );
 }
 

@@ -7,18 +7,6 @@
 export const CANNOT_KNOW =
   "We cannot know whose key this is; compare it by another channel.";
 
-/** What each verdict means. @type {Record<Verdict, string>} */
-export const VERDICT_MEANING = {
-  "failed":
-    "A signature, a proof or a number in this file is wrong, or your policy requires something that the file lacks, or a model that you brought is not in the log, or a file that you were given before does not go with this one. The failed checks say which. What else the file says cannot be relied on, even where other checks passed.",
-  "self-consistent":
-    "The parts of this file fit together, but no key that you chose has signed it. Anyone can make such a file. To learn who signed it, add the producer’s key, which you got from somewhere other than this file.",
-  "signed":
-    "A key that you chose signed this record, and nothing in it was changed since that signature. When it was signed is only the producer’s word: nothing from outside shows a date, so the record could have been written, or written anew, at any time.",
-  "public":
-    "A key that you chose signed this record, nothing in it was changed since that signature, and a party other than the producer shows that it was public by the date in the verdict.",
-};
-
 /** What each kind of claim means. @type {Record<ClaimKind, string>} */
 export const KIND_MEANING = {
   recomputed:
@@ -37,8 +25,111 @@ export const STATUS_WORD = {
   stated: "Stated, not checked",
 };
 
+/** What is established by a claim of each kind: never that what it says is true. @type {Record<ClaimKind, string>} */
+export const ESTABLISHED_WORD = {
+  recomputed: "Follows from the log",
+  committed: "Fixed in the log",
+  asserted: "Stated, not checked",
+};
+
 /** @type {Record<"pass" | "fail" | "absent", string>} */
 export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
+
+// Answers to what a person asks of every file; see answers-view.js.
+
+/** @typedef {Verdict | "other-keys" | "other-model"} Situation */
+
+/** What is proven. @type {Record<Situation, string>} */
+export const PROVEN = {
+  "failed":
+    "Nothing that you should rely on: the failed checks above contradict this file.",
+  "other-model":
+    "That the model you brought is not among those in the log. No check of the evidence itself failed: remove the model to see what the evidence shows alone.",
+  "self-consistent":
+    "Only that the parts of this file fit together. Whoever made it could have made all of it up.",
+  "other-keys":
+    "Only that the parts of this file fit together: none of the keys you chose signed it.",
+  "signed":
+    "That the holder of this key committed to exactly this record: since then nothing in it was changed. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+  "public":
+    "That the holder of this key committed to exactly this record, that it was public by the date above, and that nothing in it was changed since. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+};
+
+/** What to do next. @type {Record<Situation, string>} */
+export const NEXT_STEP = {
+  "failed":
+    "Do not use this file, and keep it. Ask the producer for the file again, by another channel. If that one fails as well, ask what explains the failed checks.",
+  "other-model":
+    "Ask the producer which model files belong to this log, and check those.",
+  "self-consistent":
+    "Get the producer’s key from somewhere other than this file: a letter, a contract, a register, a person you know. Then add it here.",
+  "other-keys":
+    "Compare the fingerprint above with the one the producer gave you. Ask the producer which key signs this log.",
+  "signed":
+    "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
+  "public":
+    "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
+};
+
+export const NOBODY = "Nobody, as far as this file shows: no key signed all of its tree heads.";
+
+export const NOT_ALL_SIGNED = "It signed the tree heads, not what failed above.";
+
+export const NOTHING_ASSERTED = "Nothing: no claim in the model card is merely asserted.";
+
+export const NO_DATE =
+  "Not shown: no date in this file comes from anybody but its maker. It could have been written, or written anew, at any time.";
+
+export const OWN_CLOCK = "The maker’s own clock, which nothing confirms, says:";
+
+export const CAN_ASSERT = "Nothing here checks what was asserted:";
+
+export const NO_CARD = "This file holds no model card, so it claims nothing about a model in words.";
+
+export const POLICY_MET = "Your policy is met. (That is the keys you chose and what you require besides.)";
+
+export const POLICY_NOT_MET = "Your policy is not met. (That is the keys you chose and what you require besides.)";
+
+/** What each check tests, by its name, without the words of cryptography. @type {Record<string, string | undefined>} */
+export const CHECK_MEANING = {
+  "heads.form":
+    "A tree head is a short summary of the whole log at one moment, which the producer signs. This checks that the summaries can be read, that all are of the same log, and that none is shorter than the one before.",
+  "heads.signature":
+    "Every summary must carry a valid signature of the key that this file names as its own. If this fails, a summary was altered after it was signed, or another key signed it.",
+  "heads.consistency":
+    "The log may only grow. For each two summaries there must be a proof that the earlier log is the unchanged beginning of the later one. If this fails, history was rewritten between them.",
+  "entries.complete":
+    "The entries in this file are summarised again and compared with the signed summary. One changed, missing, added or moved entry gives another result. If this fails, the entries are not those that were signed; which of them was changed cannot be told.",
+  "entries.inclusion":
+    "Only some entries are in this file. Each must come with a proof that it is one of those that the signed summary stands for.",
+  "events.form": "Every entry must be a record of a known form, written in the one way that is allowed.",
+  "events.sequence":
+    "The records of a training run are numbered 0, 1, 2 and so on. If a number is missing or there twice, a record was left out or put in.",
+  "updates":
+    "Each update of the model says from which human judgements it learned. They must be in the log, and before the update.",
+  "events.time":
+    "The times are those of the producer’s clock. This only checks that they do not run backwards, not that they are true.",
+  "card.form": "The model card must be readable, and written in the one way that is allowed.",
+  "card.logged":
+    "The log must hold a digest, a kind of fingerprint, of this very card. If this fails, the card was exchanged or belongs to another log.",
+  "card.head":
+    "The card says which state of the log it describes. That state must be one that was signed.",
+  "card.claims":
+    "Every claim of the card is worked out again from the log and compared. If this fails, the card says something that the log does not.",
+  "openings":
+    "Private values, such as ratings, are sealed when they are logged. A value that this file shows must be exactly what was sealed. If this fails, the value shown is not the one that was logged. The table “Openings”, near the end of the page, marks which.",
+  "weights":
+    "The files of the model that you brought are reduced to one short number, which must be among those in the log.",
+  "policy.signer":
+    "The file must be signed by the key that you brought. If this fails, it names itself as the log whose key you have, and yet another key signed it: somebody may be passing off another record as this producer’s, or the producer has changed its key.",
+  "policy.witnesses":
+    "Witnesses are other parties who saw the log grow and signed that they did. How many you require is in your policy.",
+  "anchors":
+    "A public log, run by others, can record a summary with a date. Without one, nothing shows since when this record exists.",
+  "policy.complete": "Your policy asks for every entry of the log, not a selection.",
+  "policy.hybrid": "Your policy asks for a second signature that holds against quantum computers as well.",
+  "policy.max_age_days": "Your policy asks for a recent date that somebody other than the producer shows.",
+};
 
 /** Above the numbers the log has, when the verdict is failed. */
 export const NOT_TO_RELY_ON = "The verdict is “Failed”: do not rely on these numbers.";
@@ -55,16 +146,20 @@ export const ABOUT_CARD =
   "The model card is what the producer says about the model and its training. Every line says how far it can be checked: recomputed from the log, committed to the log, or only asserted. The evidence buttons show the log entries behind a line.";
 
 export const ABOUT_LOG =
-  "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one.";
+  "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one. A witness is somebody else who saw the log grow, and signed its heads as well.";
 
 export const ABOUT_MODEL_CHECK =
   "The log holds, for each update of the model and each checkpoint, one short number computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
 
-/** What became of a model that the person brought. @type {Record<"pass" | "fail" | "absent", { title: string, meaning: string }>} */
+/** What became of a model that the person brought. @type {Record<"pass" | "earlier" | "fail" | "absent", { title: string, meaning: string }>} */
 export const MODEL_OUTCOME = {
   pass: {
     title: "This model is in the log",
     meaning: "The verdict above holds for this model as well. That training made these weights as logged is not shown.",
+  },
+  earlier: {
+    title: "This model is in the log, but is not the final one",
+    meaning: "It is an earlier state of the model: other weights were logged after it. Do not take it for the model that came out of this training. The verdict above is on the evidence.",
   },
   fail: {
     title: "This model is not in the log",

@@ -65,7 +65,9 @@ async function read(file, from, to) {
   try {
     return new Uint8Array(await file.slice(from, to).arrayBuffer());
   } catch (cause) {
-    throw new Error(`${nameOf(file)}: the browser cannot read it; was it moved or changed meanwhile?`, { cause });
+    // https://w3c.github.io/FileAPI/#NotReadableError: also what a file gives that is not as it was when chosen.
+    const why = "it was changed, moved or removed after you chose it. Choose it again when nothing writes to it";
+    throw new Error(`${nameOf(file)}: the browser cannot read it; ${why}`, { cause });
   }
 }
 

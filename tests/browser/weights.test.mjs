@@ -15,6 +15,7 @@ import { openBrowser, root, serveFolder } from "./chromium.mjs";
 const UNKNOWN = "Consistent with itself; signer unknown";
 const FAILED = "Failed: do not rely on this";
 const LOGGED = "This model is in the log";
+const EARLIER = "This model is in the log, but is not the final one";
 const NOT_LOGGED = "This model is not in the log";
 const UNREADABLE = "This model could not be read";
 const DISK = pathToFileURL(`${root}pkg/verifier.html`).href;
@@ -133,15 +134,19 @@ test("from a disk without a network: the logged model is known, others are not",
   await heading(page, NOT_LOGGED);
   await heading(page, FAILED);
 
+  // The file of another epoch is in the log, and must not pass for the final model.
   await choose(page, weights("epoch_3"));
-  await heading(page, LOGGED);
-  await told(page, /checkpoint epoch_3 \(entry \d+\)/);
+  await heading(page, EARLIER);
+  await told(page, /checkpoint epoch_3 \(entry \d+\).*but NOT the last weights in this log: those are the checkpoint epoch_4 \(entry \d+\)/);
+  await gone(page, LOGGED);
   await heading(page, UNKNOWN);
+  await picture(page, "3-earlier");
+  await picture(page, "3-earlier-panel", page.locator(".model-panel"));
 
   // Where the training began: the first update names these weights as well.
   await choose(page, weights("step_0"));
-  await heading(page, LOGGED);
   await told(page, /what an update started from \(entry \d+\)/);
+  await heading(page, EARLIER);
 
   assert.deepEqual(requests.filter((address) => !address.startsWith("blob:")), [DISK]);
   assert.deepEqual(problems, []);
@@ -186,6 +191,30 @@ test("a file that is no model leaves the verdict alone", async (t) => {
   await drop(page, ["letter.safetensors", Buffer.from("Dear auditor")]);
   await heading(page, UNREADABLE);
   await heading(page, UNKNOWN);
+  assert.deepEqual(problems, []);
+});
+
+test("a file that changes after it was chosen is told by name", async (t) => {
+  const { page, problems } = await open(t, DISK);
+  const changing = file("changing.safetensors");
+  await writeFile(changing, await readFile(weights("epoch_4")));
+  await page.evaluate(() => {
+    const input = Object.assign(document.createElement("input"), { type: "file", id: "held" });
+    document.body.append(input);
+  });
+  await page.locator("#held").setInputFiles(changing);
+  // The browser notes how a file is when it is first asked about it.
+  await page.evaluate(() => document.querySelector("#held").files[0].size);
+  await writeFile(changing, (await readFile(weights("epoch_3"))).subarray(1));
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(document.querySelector("#held").files[0]);
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  await heading(page, UNREADABLE);
+  await told(page, /^changing\.safetensors: the browser cannot read it; it was changed, moved or removed after you chose it\. Choose it again when nothing writes to it/);
+  await heading(page, UNKNOWN);
+  await picture(page, "3-changing", page.locator(".model-panel"));
   assert.deepEqual(problems, []);
 });
 
@@ -280,7 +309,7 @@ test("a model comes after the evidence, or together with it", async (t) => {
 
 test("drift and metrics are drawn, and the same numbers stand in a table", async (t) => {
   const { context, page, problems } = await open(t, DISK, { offline: true });
-  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, in 12 points/ }).waitFor();
+  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, a line chart of 12 points/ }).waitFor();
   for (const title of ["loss at each update", "loss at each checkpoint", "accuracy at each checkpoint"]) {
     const chart = page.locator("figure", { hasText: `${title}, as the producer measured it` });
     assert.ok(await chart.locator("canvas").evaluate((canvas) => {
@@ -290,6 +319,14 @@ test("drift and metrics are drawn, and the same numbers stand in a table", async
   }
   const table = page.getByRole("table", { name: /^Updates and checkpoints/ });
   const { json } = await ask(folder, "verify", demo.evidence);
+
+  // Each chart has its own numbers, one key away.
+  const drift = page.locator("figure", { hasText: "Drift at each update" });
+  await drift.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  const own = drift.getByRole("table", { name: /^Drift at each update/ });
+  const moved = json.weights.filter((event) => event.delta_l2 !== null).map((event) => `${event.step}\t${event.delta_l2}`);
+  assert.deepEqual(await own.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent).join("\t"))), moved);
   assert.equal(await table.getByRole("row").count(), json.weights.length + 1);
   const text = await table.innerText();
   for (const { delta_l2, metrics, root } of json.weights) {
@@ -332,7 +369,7 @@ test("a long list shows its beginning, and all of it when asked", async (t) => {
   const { page, problems } = await open(t, DISK);
   await drop(page, ["long.evidence", await readFile(file("long.evidence"))]);
   // None of them says its step.
-  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, in 60 points/ }).waitFor();
+  await page.getByRole("img", { name: /^Drift at each update, by the producer’s norms, a line chart of 60 points/ }).waitFor();
   const rows = page.getByRole("table", { name: /^Updates and checkpoints/ }).getByRole("row");
   assert.equal(await rows.count(), 51);
   await page.getByRole("button", { name: "Show all 60" }).click();

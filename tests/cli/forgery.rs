@@ -36,7 +36,7 @@ impl NodeReader for Forged {
 impl Forged {
     fn vkey(&self) -> VerifierKey {
         let public = self.key.verifying_key().to_bytes();
-        VerifierKey::new(&self.origin, KeyKind::Ed25519, public).unwrap()
+        VerifierKey::new(&self.origin, KeyKind::Ed25519, &public).unwrap()
     }
 
     fn root(&self, size: usize) -> Hash {

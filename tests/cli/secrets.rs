@@ -186,7 +186,9 @@ fn nothing_private_leaves_the_vault() {
 
     for log in ["plain", "locked"] {
         let unlock = if log == "plain" { "" } else { unlock };
-        work.run(&format!("init {log} --model tiny --origin log.example/tiny {unlock}")).ended(0);
+        let hybrid = if log == "plain" { "" } else { "--hybrid" };
+        work.run(&format!("init {log} --model tiny --origin log.example/tiny {hybrid} {unlock}"))
+            .ended(0);
         work.run(&format!("init {log}2 --model tiny {unlock} --json")).ended(0);
         // The first event of all tells no annotator from another.
         watched.run(&format!("log annotations {log} in/a.jsonl {unlock}"), 0);

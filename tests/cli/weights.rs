@@ -100,3 +100,123 @@ fn weights_that_are_none_are_refused_by_name_and_nothing_is_logged() {
     assert_eq!(work.report("log", 4)["size"], 0);
     work.json(&format!("{update} --allow-structure-change"));
 }
+
+#[test]
+fn another_epochs_file_is_not_taken_for_the_final_model() {
+    let work = trained();
+    let reason = |epoch: &str| {
+        let weights = format!("demo/weights/{epoch}.safetensors");
+        let report =
+            work.report(&format!("demo/demo.evidence --policy policy --weights {weights}"), 0);
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == "weights").unwrap();
+        check["reason"].as_str().unwrap().to_owned()
+    };
+    let earlier = reason("epoch_3");
+    assert!(earlier.contains("they are the checkpoint epoch_3 (entry "), "{earlier}");
+    let last = "; but NOT the last weights in this log: those are the checkpoint epoch_4 (entry ";
+    assert!(earlier.contains(last), "{earlier}");
+    assert!(reason("step_0").contains(last));
+    assert!(!reason("epoch_4").contains("NOT"));
+}
+
+#[test]
+fn one_tensor_or_a_chunk_of_it_is_shown_to_belong_to_a_logged_checkpoint() {
+    let work = trained();
+    let model = "demo/weights/epoch_4.safetensors";
+    let proven = work.json(&format!("digest {model} --prove bigram.logits -o t.weight-proof"));
+    assert_eq!(proven["root"], work.json(&format!("digest {model}"))["root"]);
+    let chunk =
+        work.json(&format!("digest {model} --prove bigram.logits --chunk 24 -o c.weight-proof"));
+    let ranged = work.json(&format!(
+        "digest {model} --prove bigram.logits --bytes 98306..98307 -o d.weight-proof"
+    ));
+    assert_eq!((&chunk["first_byte"], &ranged["end_byte"]), (&98_304.into(), &102_400.into()));
+    assert_eq!(work.read("c.weight-proof"), work.read("d.weight-proof"));
+
+    // The bare bytes, the last of the file, as somebody holds them who has no more.
+    let file = work.read(model);
+    let data = &file[file.len() - 262_144..];
+    work.write("chunk.bin", &data[98_304..102_400]);
+    work.write("tensor.bin", data);
+    let target = "demo/demo.evidence --policy policy --weights";
+    for (proof, held) in [("c", "chunk.bin"), ("c", model), ("t", "tensor.bin"), ("t", model)] {
+        let checked = work.json(&format!("digest {held} --check {proof}.weight-proof"));
+        assert_eq!((&checked["holds"], &checked["leads_to"]), (&true.into(), &proven["root"]));
+        let report = work.report(&format!("{target} {proof}.weight-proof --tensor {held}"), 0);
+        assert_eq!(report["weight_proof"]["bytes_checked"], true);
+        assert!(report["checks"].to_string().contains("they are the checkpoint epoch_4"));
+    }
+    let report = work.report(&format!("{target} t.weight-proof"), 0);
+    assert_eq!(report["weight_proof"]["bytes_checked"], false);
+
+    let mut changed = data.to_vec();
+    changed[98_310] ^= 1;
+    work.write("changed.bin", &changed);
+    work.write("changed-chunk.bin", &changed[98_304..102_400]);
+    work.write("moved.bin", &data[102_400..106_496]);
+    let other = "demo/weights/epoch_3.safetensors";
+    for (proof, held) in [
+        ("c", "changed-chunk.bin"),
+        ("c", "moved.bin"),
+        ("c", other),
+        ("t", "changed.bin"),
+        ("t", other),
+    ] {
+        let check = format!("digest {held} --check {proof}.weight-proof --json");
+        assert_eq!(work.run(&check).ended(1).json()["holds"], false);
+        let report = work.report(&format!("{target} {proof}.weight-proof --tensor {held}"), 1);
+        assert_eq!(
+            (&report["verdict"], &report["weight_proof"]["holds"]),
+            (&"failed".into(), &false.into())
+        );
+    }
+    let evidence =
+        work.run(&format!("verify {target} t.weight-proof --tensor changed.bin")).ended(1);
+    assert!(evidence.stdout.starts_with("FAILED: what you hold is not the tensor `bigram.logits`"));
+}
+
+#[test]
+fn weight_proofs_that_cannot_be_made_or_read_are_refused_with_what_to_do() {
+    let work = trained();
+    let model = "demo/weights/epoch_4.safetensors";
+    work.json(&format!("digest {model} --prove bigram.logits --chunk 3 -o c.weight-proof"));
+    let proof = work.read("c.weight-proof");
+    work.write("cut.weight-proof", &proof[..proof.len() - 1]);
+    let mut later = proof.clone();
+    later[3] = 2;
+    work.write("later.weight-proof", later);
+    work.write("foreign.weight-proof", b"c2sp.org/tlog-proof@v1\n");
+    work.write("short.bin", [0; 100]);
+    for (command, says) in [
+        (
+            format!("digest {model} --prove bigram.logit -o x"),
+            "no tensor `bigram.logit`; it holds `bigram.logits`",
+        ),
+        (
+            format!("digest {model} --prove bigram.logits --chunk 64 -o x"),
+            "leaf 64 is not among them",
+        ),
+        (
+            format!("digest {model} --prove bigram.logits --bytes 5..262145 -o x"),
+            "262144 bytes in 64 leaves",
+        ),
+        (
+            format!("digest {model} --check cut.weight-proof"),
+            "cut.weight-proof: this weight proof is cut short",
+        ),
+        (format!("digest {model} --check later.weight-proof"), "of version 2"),
+        ("verify demo/demo.evidence --weights foreign.weight-proof".into(), "not a weight proof"),
+        (
+            format!("verify demo/demo.evidence --weights {model} --tensor {model}"),
+            "--tensor goes with one",
+        ),
+        ("verify demo/demo.evidence --weights c.weight-proof".into(), "--tensor PATH"),
+        ("digest short.bin --check c.weight-proof".into(), "bring the 4096 bytes from 12288 on"),
+        ("digest missing.bin --check c.weight-proof".into(), "missing.bin"),
+    ] {
+        let refusal = work.refused(&command);
+        assert!(refusal.contains(says), "{command}: {refusal}");
+    }
+    assert!(!work.path("x").exists());
+}

@@ -55,6 +55,14 @@ async function makeCorpus() {
   await must(folder, "log annotations small one.jsonl");
   await must(folder, "evidence small -o small.evidence");
   await must(folder, "init empty --model tiny --origin log.example/empty");
+
+  // Heads with a second signature, the last line of a proof.
+  await must(folder, "init second --hybrid --model tiny --origin log.example/second");
+  await must(folder, "log annotations second one.jsonl");
+  await must(folder, "evidence second -o second.evidence");
+  await must(folder, "prove second 1 -o second.tlog-proof");
+  const lines = (await readFile(path("second.tlog-proof"), "utf8")).trimEnd().split("\n");
+  await write("stripped.tlog-proof", `${lines.slice(0, -1).join("\n")}\n`);
 }
 
 async function makePolicies() {
@@ -160,6 +168,33 @@ test("good files, under every kind of policy", async () => {
   // The right key, with whatever the file can meet; the small log's key is among the several.
   assert.equal(statuses[0], 4 + 4 + 4 + 2 + 1, JSON.stringify(statuses));
   assert.equal(statuses[2], undefined);
+});
+
+test("heads with a second, post-quantum signature", async () => {
+  const second = await readFile(path("second/policy/policy"), "utf8");
+  await mkdir(path("asked"));
+  await write("asked/policy", second);
+  await mkdir(path("required"));
+  await write("required/policy", second);
+  await write("required/requirements.json", JSON.stringify({ v: 1, hybrid: true }));
+  await mkdir(path("classical"));
+  await write("classical/policy", `${second.split("\n")[0]}\nquorum none\n`);
+  for (const policy of ["asked", "required", "classical"]) {
+    assert.equal(await compare("second.evidence", policy), 0, policy);
+    assert.equal(await compare("second.tlog-proof", policy), 0, policy);
+    assert.equal(await compare("stripped.tlog-proof", policy), policy === "classical" ? 0 : 1, policy);
+  }
+  const bytes = await read("second.tlog-proof");
+  const cases = [];
+  for (let i = 1; i <= 24; i += 1) {
+    const tampered = Uint8Array.from(bytes);
+    // Some base64 digit of the signature becomes another.
+    const place = bytes.length - 10 - i * 100;
+    tampered[place] = tampered[place] === 0x41 ? 0x42 : 0x41;
+    await write(`${i}-second.tlog-proof`, tampered);
+    cases.push([`${i}-second.tlog-proof`, "required"]);
+  }
+  assert.deepEqual(await compareAll(cases), { 1: cases.length });
 });
 
 test("tampered files", async () => {

@@ -9,7 +9,7 @@ import pytest
 from safetensors import deserialize
 from safetensors.numpy import save_file
 
-from formats import weights
+from formats import cbor, weight_proof, weights
 from grown import Program
 
 TYPES = {
@@ -135,3 +135,47 @@ def test_what_is_not_finite_is_counted_and_left_out(program, tmp_path):
     arguments = ("digest", tmp_path / "new.safetensors", "--against", tmp_path / "old.safetensors")
     delta = program(*arguments)["delta"]
     assert (delta["l2"], delta["changed"], delta["not_finite"]) == (3.0, 3, 2)
+
+
+def test_proofs_are_those_of_the_specification(program, saved, tmp_path):
+    before, path, *_ = saved
+    tensors, file = tensors_of(before), tmp_path / "tensor.weight-proof"
+    for tensor in tensors:
+        program("digest", path, "--prove", tensor.name, "-o", file)
+        assert file.read_bytes() == weight_proof.to_bytes(weight_proof.make(tensors, tensor.name))
+        data = before[tensor.name].tobytes()
+        proof = weight_proof.parse(file.read_bytes())
+        assert weight_proof.leads_to(proof, data) == weights.root(tensors)
+        if data:
+            other = bytes([data[0] ^ 1]) + data[1:]
+            assert weight_proof.leads_to(proof, other) != proof["root"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 1), (4095, 4097), (2**20 - 1, 2**20 + 1), (5000, 2**22)]
+)
+def test_proofs_of_pieces_are_those_of_the_specification(program, saved, tmp_path, start, end):
+    before, path, *_ = saved
+    name, file = "F32.515x2048", tmp_path / "piece.weight-proof"
+    program("digest", path, "--prove", name, "--bytes", f"{start}..{end}", "-o", file)
+    proof = weight_proof.make(tensors_of(before), name, start // 4096, -(-end // 4096))
+    assert file.read_bytes() == weight_proof.to_bytes(proof)
+    first, stop = weight_proof.bounds(proof)
+    held = tmp_path / "piece.bin"
+    held.write_bytes(before[name].tobytes()[first:stop])
+    assert program("digest", held, "--check", file)["holds"]
+    assert (
+        weight_proof.leads_to(weight_proof.parse(file.read_bytes()), held.read_bytes())
+        == proof["root"]
+    )
+
+
+def test_what_the_vectors_say_of_proofs_holds_here_too(read_vectors):
+    vectors = read_vectors("weights.json")
+    for case in vectors["proofs_that_do_not_hold"]:
+        proof = weight_proof.parse(bytes.fromhex(case["proof"]))
+        root = weight_proof.leads_to(proof, bytes.fromhex(case["data"]))
+        assert root.hex() == case["leads_to"] != proof["root"].hex(), case["what"]
+    for case in vectors["proofs_refused"]:
+        with pytest.raises(cbor.Refused):
+            weight_proof.parse(bytes.fromhex(case["proof"]))

@@ -2,8 +2,11 @@
 //! checked by other programs, and that a test can make each fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anchoring;
 mod clients;
 mod front;
+mod monitor;
+mod mutations;
 mod publisher;
 mod publishing;
 mod rekor;

@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 
 /// Builds the page, then the program that serves it, and becomes that program.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     let program = workspace.rlhf_audit()?;
     let error = Command::new(&program).arg("demo").args(arguments).exec();
     Err(error).with_context(|| format!("cannot start {}", program.display()))

@@ -4,6 +4,7 @@
 //! themselves, through the ordinary package clients, when they first need it.
 
 mod demo;
+mod fuzz;
 mod modules;
 mod page;
 mod pkg;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use pkg::Module;
 use workspace::Workspace;
 
 const USAGE: &str = "\
@@ -23,8 +25,12 @@ usage: cargo xtask TASK
 
   demo [ARGUMENT...]   build everything and run `rlhf-audit demo ARGUMENT...`
   test [PART...]       run all tests, or some of: rust, node, python, browser
-  pkg                  build the WebAssembly module, the npm package and verifier.html
+  pkg [lean]           build the WebAssembly module, the npm package and verifier.html; lean:
+                       without Sigstore bundles and ML-DSA-44
   soak                 run the heavy tests, which take their time
+  fuzz [TARGET...] [--seconds N] [--keep]
+                       let libFuzzer look for inputs that break a parser; --keep takes
+                       what it reached into tests/fuzz/corpus
   bench                run the benchmarks and print their figures
   toolchain            install everything the other tasks need
 ";
@@ -48,8 +54,10 @@ fn run(arguments: &[String]) -> Result<()> {
     match (task.as_str(), rest) {
         ("demo", arguments) => demo::run(&workspace, arguments),
         ("test", parts) => suite::test(&workspace, parts),
-        ("pkg", []) => pkg::build(&workspace),
+        ("pkg", []) => pkg::build(&workspace, Module::Whole),
+        ("pkg", [which]) if which == "lean" => pkg::build(&workspace, Module::Lean),
         ("soak", []) => suite::soak(&workspace),
+        ("fuzz", arguments) => fuzz::run(&workspace, arguments),
         ("bench", []) => suite::bench(&workspace),
         ("toolchain", []) => toolchain::everything(&workspace),
         ("help" | "--help" | "-h", _) => {

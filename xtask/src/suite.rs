@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::fuzz;
 use crate::pkg;
 use crate::shell::{self, say};
 use crate::toolchain;
@@ -27,7 +28,7 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
             PARTS.map(|(part, _)| part).join(", ")
         );
     }
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     let mut results = Vec::new();
     let mut failed = false;
     for (part, run) in PARTS {
@@ -50,9 +51,9 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
 }
 
 /// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
-/// `tests/soak/`.
+/// `tests/soak/`; then a few seconds of fuzzing for each target.
 pub fn soak(workspace: &Workspace) -> Result<()> {
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     toolchain::services(workspace)?;
     toolchain::sigstore(workspace)?;
     let rust = shell::run(workspace.cargo().args([
@@ -69,12 +70,13 @@ pub fn soak(workspace: &Workspace) -> Result<()> {
         files if files.is_empty() => Ok(()),
         files => node_test(workspace, files),
     };
-    all([rust, node])
+    let fuzz = fuzz::run(workspace, &["--seconds", "20"].map(str::to_owned));
+    all([rust, node, fuzz])
 }
 
 /// The benchmarks, one after the other. They print figures and judge none.
 pub fn bench(workspace: &Workspace) -> Result<()> {
-    pkg::build(workspace)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
     for file in files(workspace, "benches", ".mjs")? {
         shell::run(node_with_program(workspace)?.arg(file))?;
     }
@@ -84,7 +86,9 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 fn rust(workspace: &Workspace) -> Result<()> {
     toolchain::services(workspace)?;
     toolchain::npm(workspace)?;
-    shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    let whole = shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]));
+    let lean = ["test", "--package", "trail", "--no-default-features", "--test", "without_hybrid"];
+    all([whole, shell::run(workspace.cargo().args(lean))])
 }
 
 /// The types of the pages and the package, then the package itself.

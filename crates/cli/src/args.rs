@@ -50,6 +50,11 @@ pub enum Command {
     Prove(Prove),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
+    /// Watch a log: that it only grows, and that nothing is published that it does not show.
+    Monitor(Monitor),
+    /// Verify Sigstore bundles as any client does.
+    #[command(subcommand)]
+    Sigstore(Sigstore),
     /// A whole run, from annotations to a verdict.
     Demo(Demo),
 }
@@ -72,6 +77,9 @@ pub struct Init {
     /// The log's unique name, like a URL without its scheme [default: a random one].
     #[arg(long)]
     pub origin: Option<String>,
+    /// Sign every head with ML-DSA-44 as well, which is made to hold against quantum computers.
+    #[arg(long)]
+    pub hybrid: bool,
     #[command(flatten)]
     pub unlock: Unlock,
 }
@@ -148,9 +156,7 @@ pub struct LogCheckpoint {
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parsed = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
-    parsed.ok_or_else(|| {
-        "give the first entry and the one after the last, for example 1..37".to_owned()
-    })
+    parsed.ok_or_else(|| "give the first and the one after the last, for example 1..37".to_owned())
 }
 
 fn parse_metric(text: &str) -> Result<(String, f64), String> {
@@ -162,15 +168,32 @@ fn parse_metric(text: &str) -> Result<(String, f64), String> {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").args(["against", "prove", "check"]))]
 pub struct Digest {
-    /// A .safetensors file or a checkpoint's folder.
+    /// A .safetensors file or a checkpoint's folder; with --check also the bare bytes of the tensor, or of
+    /// its piece.
     pub path: PathBuf,
     /// Compare with this one: how far PATH moved from it.
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
     /// Compare even when tensors came, went or changed their shape.
-    #[arg(long)]
+    #[arg(long, requires = "against")]
     pub allow_structure_change: bool,
+    /// Write the proof that this tensor belongs to PATH, for someone who has only the tensor.
+    #[arg(long, value_name = "TENSOR", requires = "output")]
+    pub prove: Option<String>,
+    /// Prove one chunk of the tensor alone: 4,096 bytes, counted from 0.
+    #[arg(long, value_name = "N", requires = "prove", conflicts_with = "bytes")]
+    pub chunk: Option<u64>,
+    /// Prove these bytes of the tensor alone: from A up to, and without, B, and what fills their chunks.
+    #[arg(long, value_name = "A..B", requires = "prove", value_parser = parse_range)]
+    pub bytes: Option<Range<u64>>,
+    /// The proof to write, NAME.weight-proof.
+    #[arg(short, long, value_name = "FILE", requires = "prove")]
+    pub output: Option<PathBuf>,
+    /// Check that PATH holds what this .weight-proof is about.
+    #[arg(long, value_name = "PROOF")]
+    pub check: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -313,13 +336,18 @@ pub struct Verify {
     /// Your trust policy: a folder, a tlog-policy file or a file with one verifier key.
     #[arg(long, value_name = "DIR|FILE")]
     pub policy: Option<PathBuf>,
-    /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log.
+    /// A model you hold: a .safetensors file or a checkpoint's folder, to be found in the log. Or a
+    /// .weight-proof, where you hold one tensor of it.
     #[arg(long, value_name = "PATH")]
     pub weights: Option<PathBuf>,
     /// What you were given of this log before: an evidence file, a `.tlog-proof` or a checkpoint. Is its log
     /// a prefix of this one?
     #[arg(long, value_name = "FILE")]
     pub earlier: Option<PathBuf>,
+    /// The tensor that the .weight-proof is about: a .safetensors file, a checkpoint's folder, or the bare
+    /// bytes of the tensor, or of its piece.
+    #[arg(long, value_name = "PATH", requires = "weights")]
+    pub tensor: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -346,6 +374,83 @@ pub struct Serve {
     /// Let everyone who reaches the server read the entries, and not only the tree.
     #[arg(long)]
     pub open_entries: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Monitor {
+    /// A log's URL or folder.
+    pub target: String,
+    /// Your trust policy: a folder with the log's key, publisher.pub and trusted_root.json.
+    #[arg(long, value_name = "DIR")]
+    pub policy: PathBuf,
+    /// Where to remember what was seen, and to keep evidence [default: a folder for this log in
+    /// $XDG_STATE_HOME/rlhf-audit, else ~/.local/state/rlhf-audit].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Look once and end, as for cron.
+    #[arg(long)]
+    pub once: bool,
+    /// How long to wait between two looks, for example 30s, 5m, 1h.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration, conflicts_with = "once")]
+    pub every: Duration,
+    /// Read a public log at this URL instead of the one in the trusted root; its checkpoint says which
+    /// log it is.
+    #[arg(long, value_name = "URL")]
+    pub rekor: Vec<String>,
+    /// Read public logs from their present end on, instead of from their first entry.
+    #[arg(long)]
+    pub from_now: bool,
+    /// How long an entry under the publishing key may be in a public log before the log shows its anchor.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub grace: Duration,
+    /// Write the result for Prometheus (node_exporter's textfile collector) after each look.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
+    /// Post the report as JSON to this URL when something is wrong or cannot be reached.
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let parsed = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(number.checked_mul(seconds)?))
+    });
+    parsed.ok_or_else(|| "give a number and s, m, h or d, for example 5m".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sigstore {
+    /// Verify a bundle and the file or digest it signs, by the command line of sigstore-conformance.
+    VerifyBundle(VerifyBundle),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("signer").required(true).args(["key", "certificate_identity"]))]
+pub struct VerifyBundle {
+    /// Trust Sigstore's staging instance instead of its public one.
+    #[arg(long)]
+    pub staging: bool,
+    /// The bundle, JSON.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: PathBuf,
+    /// The signer's name in the certificate.
+    #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer")]
+    pub certificate_identity: Option<String>,
+    /// Who vouched for that name.
+    #[arg(long, value_name = "URL", requires = "certificate_identity")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The signer's public key, PEM, instead of a certificate.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Whom to trust, a Sigstore `trusted_root.json` [default: the one of Sigstore's public instance that
+    /// this program was released with].
+    #[arg(long, value_name = "FILE", conflicts_with = "staging")]
+    pub trusted_root: Option<PathBuf>,
+    /// What was signed: a file, or `sha256:` and its digest in hexadecimal digits.
+    #[arg(value_name = "FILE_OR_DIGEST")]
+    pub artifact: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         Command::Verify(verify) => commands::verify::run(&verify, &output),
         Command::Prove(prove) => commands::prove::run(&prove, &output),
         Command::Serve(serve) => commands::serve::run(&serve, &output),
+        Command::Monitor(monitor) => commands::monitor::run(&monitor, &output),
+        Command::Sigstore(what) => commands::sigstore::run(&what, &output),
         Command::Demo(demo) => commands::demo::run(&demo, &output),
     };
     match done.and_then(|code| output.finish().map(|()| code)) {

@@ -9,7 +9,7 @@ use reqwest::blocking::{Client, Response};
 use trail::anchor::Anchor;
 use trail::note::MAX_NOTE;
 use trail::tile::{TileId, TileSource, WIDTH, cut};
-use trail::verify::MAX_ANCHORS;
+use trail::verify::MANY_ANCHORS;
 
 use crate::failure::Failure;
 
@@ -81,29 +81,20 @@ impl RemoteLog {
             }
             let head = about.map(|about| self.head(about)).transpose()?.flatten();
             published.push(head, anchors);
-            published.keep_newest(MAX_ANCHORS);
+            published.keep_newest(MANY_ANCHORS);
         }
         Ok(published)
     }
 
     fn part(&self, sequence: u64, n: usize, kind: &str) -> Result<Option<Vec<u8>>, String> {
-        self.optional(&format!("anchors/{sequence}/{n}.{kind}"), MAX_PART)
+        self.find(&format!("anchors/{sequence}/{n}.{kind}"), MAX_PART)
     }
 
     fn head(&self, size: u64) -> Result<Option<SignedHead>, String> {
         let path = format!("heads/{size}");
-        let Some(note) = self.optional(&path, MAX_NOTE as u64)? else { return Ok(None) };
+        let Some(note) = self.find(&path, MAX_NOTE as u64)? else { return Ok(None) };
         let head = String::from_utf8(note).map_err(|e| e.to_string()).and_then(SignedHead::parse);
         head.map(Some).map_err(|e| format!("{}/{path}: {e}", self.prefix))
-    }
-
-    /// A file that need not be there.
-    fn optional(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {
-        let response = self.send(path)?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        self.body(path, response, limit).map(Some)
     }
 
     fn send(&self, path: &str) -> Result<Response, String> {
@@ -112,12 +103,18 @@ impl RemoteLog {
     }
 
     fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>, String> {
-        let response = self.send(path)?;
-        self.body(path, response, limit)
+        let url = format!("{}/{path}", self.prefix);
+        let answered = |status| format!("{url}: the server answered {status}");
+        self.find(path, limit)?.ok_or_else(|| answered(StatusCode::NOT_FOUND))
     }
 
-    fn body(&self, path: &str, response: Response, limit: u64) -> Result<Vec<u8>, String> {
+    /// A file; `None` when the server has no such file.
+    fn find(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {
         let url = format!("{}/{path}", self.prefix);
+        let response = self.send(path)?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
         if !response.status().is_success() {
             return Err(format!("{url}: the server answered {}", response.status()));
         }
@@ -127,7 +124,25 @@ impl RemoteLog {
         if bytes.len() as u64 > limit {
             return Err(format!("{url}: larger than {limit} bytes, so not what it should be"));
         }
-        Ok(bytes)
+        Ok(Some(bytes))
+    }
+
+    /// Posts a JSON document. The reason does not name the address, which may hold a secret.
+    pub fn post(&self, json: &serde_json::Value) -> Result<(), String> {
+        let request = self.client.post(&self.prefix).header("content-type", "application/json");
+        let response = request.body(json.to_string()).send();
+        let status = response.map_err(|e| root_cause(&e.without_url()))?.status();
+        if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
+    }
+}
+
+impl monitor::Source for RemoteLog {
+    fn get(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, monitor::Fault> {
+        self.find(path, limit).map_err(monitor::Fault::new)
+    }
+
+    fn name(&self, path: &str) -> String {
+        format!("{}/{path}", self.prefix)
     }
 }
 

@@ -12,7 +12,7 @@ use trail::merkle::{self, Hash, NodeReader};
 use trail::note::Note;
 use trail::report::Report;
 use trail::tile::{CheckedEntries, TileError, TileTree};
-use trail::verify::{self, Earlier, EntryStream, MAX_ANCHORS, OlderRoot, Parts, Question};
+use trail::verify::{self, Earlier, EntryStream, MANY_ANCHORS, OlderRoot, Parts, Question};
 
 use crate::failure::Failure;
 use crate::remote::RemoteLog;
@@ -36,7 +36,7 @@ fn file(path: &Path, question: &Question<'_>) -> Result<Report, Failure> {
 fn folder(dir: &Path, question: &Question<'_>) -> Result<Report, Failure> {
     let log = LogReader::open(dir)?;
     let card = log.current_card()?;
-    let published = log.published(MAX_ANCHORS)?;
+    let published = log.published(MANY_ANCHORS)?;
     let heads = published.heads().chain(card.as_ref().map(|card| &card.head)).chain([log.head()]);
     let chained = chain(heads, &TileTree::new(&log, log.size()));
     let mut parts = Parts {

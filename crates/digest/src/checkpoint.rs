@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::safetensors::{self, HeaderError, MAX_HEADER, PREFIX, Tensor};
@@ -43,15 +43,22 @@ pub enum CheckpointError {
         /// What is wrong.
         why: String,
     },
-    /// Somebody wrote to the file while it was read.
-    #[error("{}: the file changed while it was read; read it again when nobody writes to it", .0.display())]
-    Changed(PathBuf),
+    /// The file did not stay as it was while it was read.
+    #[error("{}: the file {how} while it was read; do this again when nobody writes to it", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What became of it.
+        how: &'static str,
+    },
 }
 
 /// The tensors of a checkpoint and where their bytes are.
 #[derive(Debug)]
 pub struct Checkpoint {
     files: Vec<OpenFile>,
+    /// The index of shards.
+    index: Option<(PathBuf, Stamp)>,
     tensors: Vec<Located>,
 }
 
@@ -67,8 +74,17 @@ pub struct Located {
 struct OpenFile {
     path: PathBuf,
     file: File,
+    stamp: Stamp,
+}
+
+/// What the system tells of a file, all of which stays while nobody touches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    /// Device and inode: which file it is.
+    identity: (u64, u64),
     length: u64,
-    modified: Option<SystemTime>,
+    /// Last change of the content, and of anything: a program can set back the first only.
+    times: [(i64, i64); 2],
 }
 
 impl Checkpoint {
@@ -77,8 +93,12 @@ impl Checkpoint {
     /// # Errors
     /// It is neither, or a file of it cannot be read or lies.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let paths = if path.is_dir() { shards(path)? } else { vec![path.to_owned()] };
-        let mut checkpoint = Self { files: Vec::new(), tensors: Vec::new() };
+        let Parts { paths, index } = if path.is_dir() {
+            parts(path)?
+        } else {
+            Parts { paths: vec![path.to_owned()], index: None }
+        };
+        let mut checkpoint = Self { files: Vec::new(), index, tensors: Vec::new() };
         let mut names: HashMap<String, PathBuf> = HashMap::new();
         for path in paths {
             let (file, tensors) = OpenFile::open(&path)?;
@@ -119,18 +139,25 @@ impl Checkpoint {
         let file = &self.files[located.file];
         match file.file.read_exact_at(buffer, located.tensor.offset + from) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(CheckpointError::Changed(file.path.clone()))
+                Err(changed(&file.path, "became shorter"))
             }
             result => result.map_err(|source| file.error(source)),
         }
     }
 
-    /// Checks that no file has changed since it was opened.
+    /// Checks that every file is still the one that was opened, and as it was: shards that are replaced
+    /// one after the other would else be read as a checkpoint that never was.
     ///
     /// # Errors
-    /// One has; the error names it.
+    /// One is not; the error names it.
     pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
-        self.files.iter().try_for_each(OpenFile::check_unchanged)
+        self.files.iter().try_for_each(OpenFile::check_unchanged)?;
+        self.index.iter().try_for_each(|(path, stamp)| stamp.check_path(path))
+    }
+
+    /// The error that a tensor's bytes are not those read before.
+    pub(crate) fn rewritten(&self, located: &Located) -> CheckpointError {
+        changed(&self.files[located.file].path, REWRITTEN)
     }
 }
 
@@ -140,25 +167,26 @@ impl OpenFile {
         let refused = |source| CheckpointError::Header { path: path.to_owned(), source };
         let file = File::open(path).map_err(error)?;
         let metadata = file.metadata().map_err(error)?;
-        let length = metadata.len();
+        let stamp = Stamp::of(&metadata);
+        let length = stamp.length;
         let mut start = Vec::new();
         (&file).take(PREFIX).read_to_end(&mut start).map_err(error)?;
         let header = safetensors::header_length(&start, length).map_err(refused)?;
         // At most 100 MB, as checked.
         let mut bytes = vec![0; header.min(MAX_HEADER) as usize];
-        file.read_exact_at(&mut bytes, PREFIX).map_err(error)?;
+        file.read_exact_at(&mut bytes, PREFIX).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => changed(path, "became shorter"),
+            _ => error(e),
+        })?;
         let tensors = safetensors::parse_header(&bytes, length).map_err(refused)?;
-        let modified = metadata.modified().ok();
-        Ok((Self { path: path.to_owned(), file, length, modified }, tensors))
+        Ok((Self { path: path.to_owned(), file, stamp }, tensors))
     }
 
     fn check_unchanged(&self) -> Result<(), CheckpointError> {
         let now = self.file.metadata().map_err(|source| self.error(source))?;
-        if now.len() == self.length && now.modified().ok() == self.modified {
-            Ok(())
-        } else {
-            Err(CheckpointError::Changed(self.path.clone()))
-        }
+        // Who put another file in its place has touched this one too: what is at the path says more.
+        self.stamp.check_path(&self.path)?;
+        self.stamp.check(&Stamp::of(&now), &self.path)
     }
 
     fn error(&self, source: io::Error) -> CheckpointError {
@@ -166,26 +194,83 @@ impl OpenFile {
     }
 }
 
+const REWRITTEN: &str = "was written to";
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            identity: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            times: [
+                (metadata.mtime(), metadata.mtime_nsec()),
+                (metadata.ctime(), metadata.ctime_nsec()),
+            ],
+        }
+    }
+
+    fn check_path(&self, path: &Path) -> Result<(), CheckpointError> {
+        match fs::metadata(path) {
+            Ok(now) => self.check(&Self::of(&now), path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(changed(path, "was moved or removed"))
+            }
+            Err(source) => Err(CheckpointError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    fn check(&self, now: &Self, path: &Path) -> Result<(), CheckpointError> {
+        let how = if now.identity != self.identity {
+            "was replaced by another"
+        } else if now.length < self.length {
+            "became shorter"
+        } else if now.length > self.length {
+            "grew"
+        } else if now != self {
+            REWRITTEN
+        } else {
+            return Ok(());
+        };
+        Err(changed(path, how))
+    }
+}
+
+fn changed(path: &Path, how: &'static str) -> CheckpointError {
+    CheckpointError::Changed { path: path.to_owned(), how }
+}
+
 /// The index beside shards, as `save_pretrained` writes it.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
+    /// Read, so that it is text, and that a list, as which serde takes any structure, is no index.
+    #[serde(flatten)]
+    _rest: IgnoredAny,
 }
 
-/// The safetensors files that make up the checkpoint in a folder.
-fn shards(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+/// The safetensors files that make up a checkpoint, and their index where there is one.
+struct Parts {
+    paths: Vec<PathBuf>,
+    index: Option<(PathBuf, Stamp)>,
+}
+
+/// The parts of the checkpoint in a folder.
+fn parts(dir: &Path) -> Result<Parts, CheckpointError> {
     let wrong = |path: &Path, why: String| CheckpointError::Folder { path: path.to_owned(), why };
     let single = dir.join("model.safetensors");
     if single.is_file() {
-        return Ok(vec![single]);
+        return Ok(Parts { paths: vec![single], index: None });
     }
     let mut indices = named(dir, ".safetensors.index.json")?;
-    let Some(path) = indices.pop() else { return unindexed(dir) };
+    let Some(path) = indices.pop() else {
+        return Ok(Parts { paths: unindexed(dir)?, index: None });
+    };
     if !indices.is_empty() {
         return Err(wrong(dir, "it holds more than one index; name the file you mean".into()));
     }
-    let json =
-        fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+    let error = |source| CheckpointError::Io { path: path.clone(), source };
+    // Before it is read, so that whatever changes later is seen.
+    let stamp = Stamp::of(&fs::metadata(&path).map_err(error)?);
+    let json = fs::read(&path).map_err(error)?;
     let index: Index = serde_json::from_slice(&json)
         .map_err(|e| wrong(&path, format!("not an index of shards: {e}")))?;
     let mut files: Vec<&String> = index.weight_map.values().collect();
@@ -197,7 +282,7 @@ fn shards(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     }
     let paths = files.iter().map(|name| dir.join(name)).collect::<Vec<_>>();
     check_index(&path, &index, &paths)?;
-    Ok(paths)
+    Ok(Parts { paths, index: Some((path, stamp)) })
 }
 
 /// The index must name every tensor of the shards, in its shard, and no other.

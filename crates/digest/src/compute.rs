@@ -30,7 +30,17 @@ pub struct Digest {
 /// # Errors
 /// A file cannot be read, or changes meanwhile.
 pub fn digest(checkpoint: &Checkpoint, done: OnBytes<'_>) -> Result<Digest, CheckpointError> {
-    let spans = map_spans(
+    let spans = spans(checkpoint, done)?;
+    checkpoint.check_unchanged()?;
+    Ok(assemble(checkpoint, &spans))
+}
+
+/// The spans of each tensor: some 64 bytes for each mebibyte.
+pub(crate) fn spans(
+    checkpoint: &Checkpoint,
+    done: OnBytes<'_>,
+) -> Result<Vec<Vec<SpanDigest>>, CheckpointError> {
+    map_spans(
         checkpoint.tensors(),
         |located| located.tensor.length,
         |located, from, length| {
@@ -38,12 +48,10 @@ pub fn digest(checkpoint: &Checkpoint, done: OnBytes<'_>) -> Result<Digest, Chec
             done(length);
             Ok(tree::hash_span(&bytes))
         },
-    )?;
-    checkpoint.check_unchanged()?;
-    Ok(assemble(checkpoint, spans))
+    )
 }
 
-fn assemble(checkpoint: &Checkpoint, spans: Vec<Vec<SpanDigest>>) -> Digest {
+pub(crate) fn assemble(checkpoint: &Checkpoint, spans: &[Vec<SpanDigest>]) -> Digest {
     let tensors: Vec<TensorDigest> = checkpoint
         .tensors()
         .iter()
@@ -152,13 +160,13 @@ fn pair<'a>(
     (pairs, changes)
 }
 
-fn read(
+/// At most a span of a tensor's bytes.
+pub(crate) fn read(
     checkpoint: &Checkpoint,
     located: &Located,
     from: u64,
     length: u64,
 ) -> Result<Vec<u8>, CheckpointError> {
-    // At most a span.
     let mut bytes = vec![0; length as usize];
     checkpoint.read(located, from, &mut bytes)?;
     Ok(bytes)

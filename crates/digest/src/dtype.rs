@@ -58,6 +58,14 @@ impl Dtype {
         Self::ALL.iter().copied().find(|dtype| dtype.name() == name)
     }
 
+    /// The bytes of a tensor of this type and shape; `None` where they would not be whole, or too many to
+    /// count.
+    pub fn length(self, shape: &[u64]) -> Option<u64> {
+        let elements = shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side))?;
+        let bits = elements.checked_mul(self.bits())?;
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
     /// Bytes from one numeric value to the next; a complex number is two values. `None` for packed types,
     /// whose values are not compared.
     pub fn value_bytes(self) -> Option<usize> {

@@ -5,10 +5,12 @@
 //! | [`dtype`] | element types and their values |
 //! | [`safetensors`] | the header of a safetensors file, read with suspicion |
 //! | [`tree`] | the weight tree: tensors, leaves, root, proofs |
+//! | [`proof`] | one tensor's, or a piece's, proof that it belongs to a checkpoint |
 //! | [`delta`] | how two versions of a tensor differ |
 //! | [`stream`] | the digest of files that come piece by piece |
 //! | [`checkpoint`] | checkpoints on disk: one file, or shards with an index |
 //! | [`compute`] | digest and comparison of whole checkpoints, in parallel |
+//! | [`prove`] | proofs made from a checkpoint on disk |
 //!
 //! The weight tree is specified in `transparency/weights.md`. Its root does not depend on file layout,
 //! shard count or machine.
@@ -16,6 +18,7 @@
 
 pub mod delta;
 pub mod dtype;
+pub mod proof;
 pub mod safetensors;
 pub mod stream;
 pub mod tree;
@@ -24,3 +27,5 @@ pub mod tree;
 pub mod checkpoint;
 #[cfg(feature = "files")]
 pub mod compute;
+#[cfg(feature = "files")]
+pub mod prove;

@@ -5,11 +5,11 @@
 //! as a slice (a browser has files larger than its memory), has sizes in `usize` (32 bits there), and
 //! lets the last of two equal names win.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use thiserror::Error;
 
 use crate::dtype::Dtype;
@@ -94,8 +94,10 @@ pub fn header_length(start: &[u8], file: u64) -> Result<u64, HeaderError> {
 /// # Errors
 /// The header lies: overlapping or missing bytes, a shape that does not fit, a name twice, an unknown type.
 pub fn parse_header(header: &[u8], file: u64) -> Result<Vec<Tensor>, HeaderError> {
+    // serde_json looks for UTF-8 only in what it keeps.
+    let text = str::from_utf8(header).map_err(|_| HeaderError::Json("it is not UTF-8".into()))?;
     let RawHeader(raw) =
-        serde_json::from_slice(header).map_err(|e| HeaderError::Json(e.to_string()))?;
+        serde_json::from_str(text).map_err(|e| HeaderError::Json(e.to_string()))?;
     let mut names = HashSet::new();
     if let Some((name, _)) = raw.iter().find(|(name, _)| !names.insert(name.as_str())) {
         return Err(HeaderError::Duplicate(shown(name)));
@@ -138,9 +140,7 @@ fn tensor(name: String, raw: &RawTensor, data: u64) -> Result<Tensor, HeaderErro
     })?;
     let [begin, end] = raw.data_offsets;
     let length = end.checked_sub(begin).ok_or_else(|| wrong(&name, "it ends before it begins"))?;
-    let elements = raw.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
-    let bits = elements.and_then(|elements| elements.checked_mul(dtype.bits()));
-    if bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8) != Some(length) {
+    if dtype.length(&raw.shape) != Some(length) {
         return Err(wrong(&name, "its shape and type do not give its number of bytes"));
     }
     let offset = data.checked_add(begin).filter(|offset| offset.checked_add(length).is_some());
@@ -181,9 +181,13 @@ impl<'de> Deserialize<'de> for RawHeader {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let mut entries = Vec::new();
+                let mut metadata = false;
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
+                        map.next_value::<Option<HashMap<String, String>>>()?;
+                        if std::mem::replace(&mut metadata, true) {
+                            return Err(A::Error::duplicate_field("__metadata__"));
+                        }
                     } else {
                         entries.push((name, map.next_value()?));
                     }
@@ -249,6 +253,9 @@ mod tests {
             (r#"{"a":{"dtype":"Q8","shape":[4],"data_offsets":[0,4]}}"#.into(), 4, "not known here"),
             (r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}"#.into(), 1, "do not give"),
             (r#"{"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}}"#.into(), 4, "header is not"),
+            (r#"{"__metadata__":5}"#.into(), 0, "header is not"),
+            (r#"{"__metadata__":{"a":1}}"#.into(), 0, "header is not"),
+            (r#"{"__metadata__":{},"__metadata__":{}}"#.into(), 0, "duplicate"),
             ("[]".into(), 0, "header is not"),
             ("{}".into(), 3, "no tensor"),
         ] {
@@ -259,6 +266,10 @@ mod tests {
         assert!(matches!(parse(&[0xff; 16]), Err(HeaderError::HeaderLength { .. })));
         assert_eq!(parse(b"PK\x03\x04 a zip file"), Err(HeaderError::Pickled));
         assert_eq!(parse(&with_header("{}", 0)), Ok(vec![]));
+        let mut file = with_header(r#"{"__metadata__":{"a":"b"}}"#, 0);
+        assert_eq!(parse(&file), Ok(vec![]));
+        file[8 + 18] = 0x91;
+        assert_eq!(parse(&file), Err(HeaderError::Json("it is not UTF-8".into())));
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use crate::dtype::Dtype;
 pub const LEAF: usize = 4096;
 
 /// log₂ of the leaves in a span, the unit of parallel work: 256 leaves, 1 MiB.
-const SPAN_LEVEL: u32 = 8;
+pub(crate) const SPAN_LEVEL: u32 = 8;
 
 /// Bytes in a span.
 pub const SPAN: u64 = (LEAF as u64) << SPAN_LEVEL;
@@ -37,16 +37,32 @@ pub struct TensorDigest {
 impl TensorDigest {
     /// The leaf it is in the tree over all tensors.
     pub fn leaf(&self) -> Vec<u8> {
+        // No map and no tag in it, so it can always be written.
+        cbor::encode(&self.value()).unwrap_or_default()
+    }
+
+    /// The leaf before it is encoded.
+    pub(crate) fn value(&self) -> Value {
         let shape = self.shape.iter().map(|side| Value::from(*side)).collect();
-        let leaf = Value::Array(vec![
+        Value::Array(vec![
             Value::from(self.name.as_str()),
             Value::from(self.dtype.name()),
             Value::Array(shape),
             Value::from(self.length),
             Value::Bytes(self.root.to_vec()),
-        ]);
-        // No map and no tag in it, so it can always be written.
-        cbor::encode(&leaf).unwrap_or_default()
+        ])
+    }
+
+    /// Reads a leaf after it is decoded.
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+        let [name, dtype, shape, length, root] = value.as_array()?.as_slice() else { return None };
+        Some(Self {
+            name: name.as_text()?.to_owned(),
+            dtype: Dtype::from_name(dtype.as_text()?)?,
+            shape: shape.as_array()?.iter().map(cbor::as_u64).collect::<Option<_>>()?,
+            length: cbor::as_u64(length)?,
+            root: cbor::as_array(root)?,
+        })
     }
 }
 
@@ -98,6 +114,13 @@ impl TensorHasher {
 #[derive(Clone, Debug)]
 pub struct SpanDigest(Frontier);
 
+impl SpanDigest {
+    /// The root over the span's leaves.
+    pub(crate) fn root(&self) -> Hash {
+        self.0.root()
+    }
+}
+
 /// Hashes one span: [`SPAN`] bytes, or fewer at the end of a tensor.
 pub fn hash_span(bytes: &[u8]) -> SpanDigest {
     let mut frontier = Frontier::default();
@@ -106,9 +129,9 @@ pub fn hash_span(bytes: &[u8]) -> SpanDigest {
 }
 
 /// Joins the spans of a tensor, in order, into its root.
-pub fn join_spans(spans: impl IntoIterator<Item = SpanDigest>) -> Hash {
+pub fn join_spans<'a>(spans: impl IntoIterator<Item = &'a SpanDigest>) -> Hash {
     let mut whole = Frontier::default();
-    spans.into_iter().for_each(|SpanDigest(span)| whole.append(&span));
+    spans.into_iter().for_each(|SpanDigest(span)| whole.append(span));
     whole.root()
 }
 
@@ -121,7 +144,7 @@ mod tests {
     #[test]
     fn an_empty_tensors_root_is_sha256_of_nothing() {
         assert_eq!(TensorHasher::default().finish(), empty_root());
-        assert_eq!(join_spans([]), empty_root());
+        assert_eq!(join_spans(&[]), empty_root());
     }
 
     #[test]
@@ -147,7 +170,8 @@ mod tests {
             cuts.sort_unstable();
             let mut hasher = TensorHasher::default();
             cuts.windows(2).for_each(|cut| hasher.update(&bytes[cut[0]..cut[1]]));
-            prop_assert_eq!(hasher.finish(), join_spans(bytes.chunks(SPAN as usize).map(hash_span)));
+            let spans: Vec<SpanDigest> = bytes.chunks(SPAN as usize).map(hash_span).collect();
+            prop_assert_eq!(hasher.finish(), join_spans(&spans));
         }
     }
 }

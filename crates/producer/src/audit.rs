@@ -14,6 +14,7 @@ use trail::{Event, EventType, RunId};
 
 use crate::annotation::{AnnotationFault, Subject};
 use crate::annotations::{self, Phase, Progress};
+use crate::cosigner::Cosigner;
 use crate::disk::{Disk, PRIVATE, PUBLIC, parent};
 use crate::error::{Error, IoContext as _, Result};
 use crate::folder::{Folder, Lock};
@@ -23,7 +24,7 @@ use crate::log::Log;
 use crate::publish::{Background, Publication};
 use crate::reader::LogReader;
 use crate::sequencer::Sequencer;
-use crate::signer::{FileSigner, verifier_key};
+use crate::signer::{FileSigner, LogKeys, Signers};
 use crate::subjects::Subjects;
 use crate::transaction::{Logged, Transaction};
 use crate::vault::Vault;
@@ -38,6 +39,8 @@ pub struct InitOptions {
     pub origin: Option<String>,
     /// Protects the keys on the disk.
     pub passphrase: Option<Passphrase>,
+    /// Whether each head is signed with ML-DSA-44 as well, which is made to hold against quantum computers.
+    pub hybrid: bool,
 }
 
 /// A log that was just made.
@@ -47,6 +50,8 @@ pub struct Initialised {
     pub origin: String,
     /// The key that others verify it with: `NAME+ID+BASE64` when displayed.
     pub vkey: VerifierKey,
+    /// In a hybrid log, the ML-DSA-44 key of the second signature.
+    pub second_vkey: Option<VerifierKey>,
 }
 
 /// What an import of a file did.
@@ -75,6 +80,9 @@ struct Description {
     v: u32,
     origin: String,
     model: String,
+    /// Whether heads carry a second signature. Said here, so that a key file that went missing is missed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    hybrid: bool,
 }
 
 /// A log, open for writing by this process alone.
@@ -115,9 +123,13 @@ impl Audit {
             v: 1,
             origin: options.origin.clone().map_or_else(made_up_origin, Ok)?,
             model: options.model.clone(),
+            hybrid: options.hybrid,
         };
         if !is_key_name(&description.origin) || description.origin.contains("://") {
             return Err(Error::Origin(description.origin));
+        }
+        if description.hybrid && description.origin.len() > 255 {
+            return Err(Error::LongOrigin);
         }
         if description.model.trim().is_empty() || description.model.contains(char::is_control) {
             return Err(Error::Model);
@@ -133,8 +145,7 @@ impl Audit {
         if result.is_err() {
             empty_folder(dir, existed);
         }
-        let vkey = result?;
-        Ok(Initialised { origin: description.origin, vkey })
+        result
     }
 
     /// Opens a log for writing, and finishes what an earlier process had committed.
@@ -154,11 +165,11 @@ impl Audit {
         let folder = Folder::new(dir);
         let description = read_description(&folder)?;
         let lock = folder.lock()?;
-        let signer = FileSigner::open(&folder.log_key(), &description.origin, passphrase)?;
+        let signers = open_signers(&folder, &description, passphrase)?;
         let master = keys::read_master_key(&folder.vault_key(), passphrase)?;
         let wal = Wal::open(disk, &folder.wal())?;
         let vault = Vault::open(disk, &folder.vault(), &folder.subjects(), &master, &wal)?;
-        let log = Log::open(disk, &folder, Box::new(signer))?;
+        let log = Log::open(disk, &folder, signers)?;
         let mut audit = Self {
             disk: disk.clone(),
             folder,
@@ -284,7 +295,7 @@ impl Audit {
 
     /// The key that others verify the log with.
     pub fn vkey(&self) -> &VerifierKey {
-        self.log.key()
+        &self.log.keys().own
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -432,37 +443,73 @@ fn create(
     folder: &Folder,
     description: &Description,
     passphrase: Option<&Passphrase>,
-) -> Result<VerifierKey> {
+) -> Result<Initialised> {
     let _lock = folder.lock()?;
-    let key = keys::create_signing_key(disk, &folder.log_key(), passphrase)?;
-    let signer = FileSigner::new(&description.origin, key);
-    let vkey = verifier_key(&signer)?;
+    let signers = create_signers(disk, folder, description, passphrase)?;
+    let keys = signers.keys()?;
     let master = keys::create_master_key(disk, &folder.vault_key(), passphrase)?;
     keys::create_publishing_key(disk, &folder.publishing_key(), passphrase)?;
     disk.create_new(&folder.wal(), &[], PRIVATE)?;
     disk.create_new(&folder.subjects(), &[], PRIVATE)?;
     drop(Subjects::open(disk, &folder.subjects(), &master, 0)?);
     Vault::create(disk, &folder.vault())?;
-    create_policy(disk, folder, &vkey)?;
-    Log::create(disk, folder, &signer)?;
+    create_policy(disk, folder, &keys)?;
+    Log::create(disk, folder, &signers)?;
     let json = serde_json::to_vec_pretty(description).map_err(io::Error::from);
     let path = folder.description();
     // Last: where this file stands, the log is complete.
     disk.replace(&path, &json.at(&path, "write the file")?, PRIVATE)?;
     disk.sync_folder(folder.root())?;
     disk.sync_folder(parent(folder.root()))?;
-    Ok(vkey)
+    Ok(Initialised { origin: description.origin.clone(), vkey: keys.own, second_vkey: keys.second })
+}
+
+fn create_signers(
+    disk: &Disk,
+    folder: &Folder,
+    description: &Description,
+    passphrase: Option<&Passphrase>,
+) -> Result<Signers> {
+    let origin = &description.origin;
+    let key = keys::create_signing_key(disk, &folder.log_key(), passphrase)?;
+    let second = if description.hybrid {
+        let key = keys::create_cosigning_key(disk, &folder.cosigning_key(), passphrase)?;
+        Some(Cosigner::new(origin, key)?)
+    } else {
+        None
+    };
+    Ok(Signers { first: Box::new(FileSigner::new(origin, key)), second })
+}
+
+fn open_signers(
+    folder: &Folder,
+    description: &Description,
+    passphrase: Option<&Passphrase>,
+) -> Result<Signers> {
+    let origin = &description.origin;
+    let first = Box::new(FileSigner::open(&folder.log_key(), origin, passphrase)?);
+    let second = description.hybrid;
+    let second = second.then(|| Cosigner::open(&folder.cosigning_key(), origin, passphrase));
+    Ok(Signers { first, second: second.transpose()? })
 }
 
 /// A policy that accepts this log's key, for trying out. It says itself that it proves nothing.
-fn create_policy(disk: &Disk, folder: &Folder, vkey: &VerifierKey) -> Result<()> {
+fn create_policy(disk: &Disk, folder: &Folder, keys: &LogKeys) -> Result<()> {
     const SOURCE: &str = "Written by `rlhf-audit init` beside the log itself, for trying out. Whoever made the \
         log made this file: get the key from the producer by another channel before relying on it.\n";
     let dir = folder.policy();
     disk.create_folder(&dir, 0o755)?;
-    let policy = format!("log {vkey}\nquorum none\n");
+    // A quorum that rests on the second signature: a head from which it was stripped fails.
+    let (quorum, requirements) = match &keys.second {
+        None => ("quorum none\n".to_owned(), "{\"v\":1}\n"),
+        Some(key) => (
+            format!("witness post-quantum {key}\nquorum post-quantum\n"),
+            "{\"v\":1,\"hybrid\":true}\n",
+        ),
+    };
+    let policy = format!("log {}\n{quorum}", keys.own);
     disk.replace(&dir.join("policy"), policy.as_bytes(), PUBLIC)?;
-    disk.replace(&dir.join("requirements.json"), b"{\"v\":1}\n", PUBLIC)?;
+    disk.replace(&dir.join("requirements.json"), requirements.as_bytes(), PUBLIC)?;
     disk.replace(&dir.join("source"), SOURCE.as_bytes(), PUBLIC)
 }
 

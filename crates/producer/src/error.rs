@@ -124,6 +124,11 @@ pub enum Error {
          for example `logs.example.org/reward-model`"
     )]
     Origin(String),
+    /// An origin that a hybrid log cannot have.
+    #[error(
+        "a hybrid log's origin has at most 255 bytes, the longest name that its second signature takes"
+    )]
+    LongOrigin,
     /// A model name that is empty or not one line of text.
     #[error("the model's name must be one line of text")]
     Model,

@@ -86,6 +86,11 @@ impl Folder {
         self.private().join("publish")
     }
 
+    /// The key of a hybrid log's second signature.
+    pub fn cosigning_key(&self) -> PathBuf {
+        self.private().join("log-ml-dsa-44.key")
+    }
+
     /// The master key of the vault.
     pub fn vault_key(&self) -> PathBuf {
         self.private().join("vault.key")

@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 
 use trail::checkpoint::Checkpoint;
-use trail::note::{MAX_NOTE, Note, VerifierKey};
+use trail::note::{KeyKind, MAX_NOTE, Note};
 
 use crate::error::{Error, IoContext as _, Result};
-use crate::signer::{Signer, sign_note};
+use crate::signer::{LogKeys, Signers};
 
 /// A tree head as it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct SignedHead {
 }
 
 impl SignedHead {
-    /// Signs a head.
-    pub(crate) fn sign(signer: &dyn Signer, checkpoint: Checkpoint) -> Result<Self> {
-        let note = sign_note(signer, checkpoint.to_string())?.to_string();
+    /// Signs a head, at a POSIX time in seconds.
+    pub(crate) fn sign(signers: &Signers, checkpoint: Checkpoint, time: u64) -> Result<Self> {
+        let note = signers.sign(&checkpoint, time)?.to_string();
         Ok(Self { note, checkpoint })
     }
 
@@ -56,12 +56,20 @@ impl SignedHead {
         Ok(Self { note, checkpoint })
     }
 
-    /// Reads a head that this key must have signed.
-    pub(crate) fn read_ours(path: &Path, key: &VerifierKey) -> Result<Self> {
+    /// Reads a head that all of these keys must have signed.
+    pub(crate) fn read_ours(path: &Path, keys: &LogKeys) -> Result<Self> {
         let head = Self::read(path)?;
-        let signed = Note::parse(&head.note).and_then(|note| note.verify(key));
-        if head.checkpoint.origin != key.name() || !matches!(signed, Ok(Some(_))) {
-            return Err(Error::damaged(path, "not signed by this log's key (private/log.key)"));
+        let note = Note::parse(&head.note).map_err(|e| Error::damaged(path, e.to_string()))?;
+        for key in keys.iter() {
+            if head.checkpoint.origin != key.name() || !matches!(note.verify(key), Ok(Some(_))) {
+                let why = match key.kind() {
+                    KeyKind::MlDsa44 => {
+                        "not signed by this log's second key (private/log-ml-dsa-44.key)"
+                    }
+                    _ => "not signed by this log's key (private/log.key)",
+                };
+                return Err(Error::damaged(path, why));
+            }
         }
         Ok(head)
     }

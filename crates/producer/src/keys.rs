@@ -1,6 +1,6 @@
-//! The secrets of a log as files: its Ed25519 signing key (PKCS#8 PEM, RFC 8410, which OpenSSL reads and
-//! writes as well), the ECDSA P-256 key that its published heads are signed with, and the master key of
-//! its vault. All can be under a passphrase.
+//! The secrets of a log as files: its Ed25519 signing key and, in a hybrid log, its ML-DSA-44 one (PKCS#8
+//! PEM, RFC 8410 and RFC 9881, which OpenSSL reads and writes as well), the ECDSA P-256 key that its
+//! published heads are signed with, and the master key of its vault. All can be under a passphrase.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,8 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey as _, KeypairBytes};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use ml_dsa::MlDsa44;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -57,28 +58,63 @@ pub(crate) fn create_signing_key(
     let seed = Zeroizing::new(random::<KEY_LEN>()?);
     let key = SigningKey::from_bytes(&seed);
     // Without the public key, as RFC 8410 has it: OpenSSL refuses version 2 of PKCS#8.
-    let pair = KeypairBytes { secret_key: *seed, public_key: None };
+    write_private_key(
+        disk,
+        path,
+        &KeypairBytes { secret_key: *seed, public_key: None },
+        passphrase,
+    )?;
+    Ok(key)
+}
+
+/// Makes a cosigning key and writes its file: the seed alone, from which all else follows.
+pub(crate) fn create_cosigning_key(
+    disk: &Disk,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<ml_dsa::SigningKey<MlDsa44>> {
+    let mut seed = random::<KEY_LEN>()?.into();
+    let key = ml_dsa::SigningKey::from_seed(&seed);
+    seed.zeroize();
+    write_private_key(disk, path, &key, passphrase)?;
+    Ok(key)
+}
+
+fn write_private_key(
+    disk: &Disk,
+    path: &Path,
+    key: &impl EncodePrivateKey,
+    passphrase: Option<&Passphrase>,
+) -> Result<()> {
     let pem = match passphrase {
-        None => pair.to_pkcs8_pem(LineEnding::LF),
-        Some(passphrase) => pair.to_pkcs8_encrypted_pem(passphrase.as_bytes(), LineEnding::LF),
+        None => key.to_pkcs8_pem(LineEnding::LF),
+        Some(passphrase) => key.to_pkcs8_encrypted_pem(passphrase.as_bytes(), LineEnding::LF),
     };
     let pem = pem.map_err(|e| Error::damaged(path, format!("the key cannot be encoded: {e}")))?;
     disk.create_new(path, pem.as_bytes(), PRIVATE)?;
-    Ok(key)
+    Ok(())
 }
 
 /// Reads a signing key.
 pub(crate) fn read_signing_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<SigningKey> {
-    read_pkcs8(path, passphrase, "an Ed25519")
+    read_private_key(path, passphrase, "not an Ed25519 private key in PKCS#8 PEM")
 }
 
-fn read_pkcs8<K: DecodePrivateKey>(
+/// Reads a cosigning key.
+pub(crate) fn read_cosigning_key(
     path: &Path,
     passphrase: Option<&Passphrase>,
-    kind: &str,
+) -> Result<ml_dsa::SigningKey<MlDsa44>> {
+    read_private_key(path, passphrase, "not an ML-DSA-44 private key, as its seed, in PKCS#8 PEM")
+}
+
+fn read_private_key<K: DecodePrivateKey>(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+    otherwise: &'static str,
 ) -> Result<K> {
     let pem = read_secret(path)?;
-    let not_one = || Error::damaged(path, format!("not {kind} private key in PKCS#8 PEM"));
+    let not_one = || Error::damaged(path, otherwise);
     let pem = std::str::from_utf8(&pem).map_err(|_| not_one())?;
     if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") {
         let passphrase = passphrase.ok_or_else(|| Error::PassphraseNeeded(path.to_owned()))?;
@@ -102,12 +138,7 @@ pub(crate) fn create_publishing_key(
             break key;
         }
     };
-    let pem = match passphrase {
-        None => key.to_pkcs8_pem(LineEnding::LF),
-        Some(passphrase) => key.to_pkcs8_encrypted_pem(passphrase.as_bytes(), LineEnding::LF),
-    };
-    let pem = pem.map_err(|e| Error::damaged(path, format!("the key cannot be encoded: {e}")))?;
-    disk.create_new(path, pem.as_bytes(), PRIVATE)?;
+    write_private_key(disk, path, &key, passphrase)?;
     Ok(key)
 }
 
@@ -116,7 +147,7 @@ pub(crate) fn read_publishing_key(
     path: &Path,
     passphrase: Option<&Passphrase>,
 ) -> Result<p256::SecretKey> {
-    read_pkcs8(path, passphrase, "an ECDSA P-256")
+    read_private_key(path, passphrase, "not an ECDSA P-256 private key in PKCS#8 PEM")
 }
 
 /// The file of the master key.
@@ -252,6 +283,27 @@ mod tests {
     }
 
     #[test]
+    fn a_cosigning_key_survives_the_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        for passphrase in [None, Some(Passphrase::new("correct horse".into()))] {
+            let path = dir.path().join(if passphrase.is_some() { "sealed" } else { "plain" });
+            let made = create_cosigning_key(&Disk::default(), &path, passphrase.as_ref()).unwrap();
+            assert!(made == read_cosigning_key(&path, passphrase.as_ref()).unwrap());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            // One kind of key does not pass for the other.
+            let error = read_signing_key(&path, passphrase.as_ref()).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. } | Error::PassphraseWrong(_)), "{error}");
+        }
+        let wrong = Passphrase::new("battery staple".into());
+        let sealed = dir.path().join("sealed");
+        assert!(matches!(read_cosigning_key(&sealed, None), Err(Error::PassphraseNeeded(_))));
+        assert!(matches!(
+            read_cosigning_key(&sealed, Some(&wrong)),
+            Err(Error::PassphraseWrong(_))
+        ));
+    }
+
+    #[test]
     fn a_missing_or_wrong_passphrase_is_said() {
         let (dir, ..) = make_both(Some("correct horse"));
         let wrong = Passphrase::new("battery staple".into());
@@ -302,6 +354,7 @@ mod tests {
             let passphrase = Passphrase::new("p".into());
             for error in [
                 read_signing_key(&path, Some(&passphrase)).unwrap_err(),
+                read_cosigning_key(&path, Some(&passphrase)).map(drop).unwrap_err(),
                 read_master_key(&path, Some(&passphrase)).unwrap_err(),
             ] {
                 assert!(!format!("{error} {error:?}").contains("c2VjcmV0"), "{error:?}");

@@ -10,6 +10,7 @@
 //! | `anchors/` | what shows that heads were published: bundles and time stamps |
 //! | `policy/` | a trust policy with the log's own keys, for trying out |
 //! | `private/log.key`, `private/publisher.key`, `private/vault.key` | the signing keys of heads and of publications, and the vault's master key |
+//! | `private/log-ml-dsa-44.key` | in a hybrid log, the key of the second signature of every head |
 //! | `private/publish/` | heads on their way to being published |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
 //! | `private/wal`, `private/head` | what makes it survive a crash |
@@ -23,6 +24,7 @@ mod annotation;
 mod annotations;
 mod audit;
 mod card;
+mod cosigner;
 mod disk;
 mod documents;
 mod error;

@@ -7,7 +7,6 @@
 
 use trail::checkpoint::Checkpoint;
 use trail::merkle::{self, MAX_SIZE, leaf_hash};
-use trail::note::VerifierKey;
 use trail::tile::{
     TileBuilder, TileError, TileId, TileSource as _, TileTree, WIDTH, append_to_bundle,
     split_bundle,
@@ -18,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::head::SignedHead;
 use crate::reader::LogReader;
-use crate::signer::{Signer, verifier_key};
+use crate::sequencer::now;
+use crate::signer::{LogKeys, Signers};
 use crate::wal::{Batch, Frame, Wal};
 
 /// Finished tiles are written out when there are this many, or this many bytes of them.
@@ -31,8 +31,9 @@ pub(crate) struct Log {
     disk: Disk,
     folder: Folder,
     folders: Folders,
-    signer: Box<dyn Signer>,
-    key: VerifierKey,
+    signers: Signers,
+    /// Their verifier keys.
+    keys: LogKeys,
     tiles: TileBuilder,
     /// The entries since the last full bundle, as a bundle.
     bundle: Vec<u8>,
@@ -44,22 +45,22 @@ pub(crate) struct Log {
 
 impl Log {
     /// Signs and writes the head of an empty log.
-    pub fn create(disk: &Disk, folder: &Folder, signer: &dyn Signer) -> Result<()> {
-        let empty =
-            Checkpoint { origin: signer.name().to_owned(), size: 0, root: merkle::empty_root() };
-        let head = SignedHead::sign(signer, empty)?;
+    pub fn create(disk: &Disk, folder: &Folder, signers: &Signers) -> Result<()> {
+        let origin = signers.first.name().to_owned();
+        let empty = Checkpoint { origin, size: 0, root: merkle::empty_root() };
+        let head = SignedHead::sign(signers, empty, seconds())?;
         disk.replace(&folder.head(), head.note.as_bytes(), PRIVATE)?;
         disk.replace(&folder.checkpoint(), head.note.as_bytes(), PUBLIC)
     }
 
     /// Takes up a log where it was left, if everything that the next head will rest on is in order.
-    pub fn open(disk: &Disk, folder: &Folder, signer: Box<dyn Signer>) -> Result<Self> {
-        let key = verifier_key(&*signer)?;
+    pub fn open(disk: &Disk, folder: &Folder, signers: Signers) -> Result<Self> {
+        let keys = signers.keys()?;
         // A process may have died between renaming the head and syncing its folder. The write-ahead log
         // will be emptied on the strength of this head, so it must be durable first.
         disk.sync_folder(&folder.private())?;
-        let head = SignedHead::read_ours(&folder.head(), &key)?;
-        compare_with_published(disk, folder, &head, &key)?;
+        let head = SignedHead::read_ours(&folder.head(), &keys)?;
+        compare_with_published(disk, folder, &head, &keys)?;
 
         let reader = LogReader::at(folder.clone(), head.clone());
         let size = head.checkpoint.size;
@@ -78,8 +79,8 @@ impl Log {
             disk: disk.clone(),
             folders: Folders::new(folder.root()),
             folder: folder.clone(),
-            signer,
-            key,
+            signers,
+            keys,
             tiles,
             bundle,
             head,
@@ -92,8 +93,8 @@ impl Log {
         &self.head
     }
 
-    pub fn key(&self) -> &VerifierKey {
-        &self.key
+    pub fn keys(&self) -> &LogKeys {
+        &self.keys
     }
 
     /// Carries all committed events into tiles and bundles, durably. No head covers them yet.
@@ -126,11 +127,11 @@ impl Log {
             return Ok(());
         }
         let checkpoint = Checkpoint {
-            origin: self.key.name().to_owned(),
+            origin: self.signers.first.name().to_owned(),
             size: self.tiles.size(),
             root: self.tiles.root(),
         };
-        let head = SignedHead::sign(&*self.signer, checkpoint)?;
+        let head = SignedHead::sign(&self.signers, checkpoint, seconds())?;
         // First in private. Were it public first, a crash and the loss of the write-ahead log could make
         // us sign another head of this size, having no memory of the one the world has seen.
         self.disk.replace(&self.folder.head(), head.note.as_bytes(), PRIVATE)?;
@@ -206,10 +207,10 @@ fn compare_with_published(
     disk: &Disk,
     folder: &Folder,
     head: &SignedHead,
-    key: &VerifierKey,
+    keys: &LogKeys,
 ) -> Result<()> {
     let path = folder.checkpoint();
-    let published = SignedHead::read_ours(&path, key)?;
+    let published = SignedHead::read_ours(&path, keys)?;
     let (ours, theirs) = (&head.checkpoint, &published.checkpoint);
     if theirs.size > ours.size {
         return Err(Error::RolledBack { path, published: theirs.size, private: ours.size });
@@ -248,6 +249,11 @@ fn last_bundle(folder: &Folder, reader: &LogReader, tiles: &TileBuilder) -> Resu
         }
         _ => Err(foreign()),
     }
+}
+
+/// The time that a cosignature states.
+fn seconds() -> u64 {
+    now() / 1_000_000
 }
 
 fn last_bundle_start(size: u64) -> u64 {

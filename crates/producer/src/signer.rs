@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::Path;
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use trail::checkpoint::Checkpoint;
 use trail::note::{KeyKind, Note, SignatureLine, VerifierKey};
 
+use crate::cosigner::Cosigner;
 use crate::error::{Error, Result};
 use crate::keys::{self, Passphrase};
 
@@ -64,21 +66,64 @@ impl fmt::Debug for FileSigner {
     }
 }
 
+/// All that sign a log's heads: its own key and, in a hybrid log, a second one.
+#[derive(Debug)]
+pub(crate) struct Signers {
+    pub first: Box<dyn Signer>,
+    pub second: Option<Cosigner>,
+}
+
+/// The verifier keys that belong to [`Signers`].
+#[derive(Clone, Debug)]
+pub(crate) struct LogKeys {
+    pub own: VerifierKey,
+    pub second: Option<VerifierKey>,
+}
+
+impl LogKeys {
+    pub fn iter(&self) -> impl Iterator<Item = &VerifierKey> {
+        std::iter::once(&self.own).chain(&self.second)
+    }
+}
+
+impl Signers {
+    /// Their verifier keys.
+    pub fn keys(&self) -> Result<LogKeys> {
+        let second = self.second.as_ref().map(|cosigner| cosigner.vkey().clone());
+        Ok(LogKeys { own: verifier_key(&*self.first)?, second })
+    }
+
+    /// Signs a head, at a POSIX time in seconds.
+    pub fn sign(&self, head: &Checkpoint, time: u64) -> Result<Note> {
+        let mut note = sign_note(&*self.first, head.to_string())?;
+        if let Some(cosigner) = &self.second {
+            note.signatures.push(cosigner.cosign(head, time)?);
+            check(&note, cosigner.vkey())?;
+        }
+        Ok(note)
+    }
+}
+
 /// The verifier key that belongs to a signer.
 pub(crate) fn verifier_key(signer: &dyn Signer) -> Result<VerifierKey> {
-    VerifierKey::new(signer.name(), KeyKind::Ed25519, signer.public_key())
+    VerifierKey::new(signer.name(), KeyKind::Ed25519, &signer.public_key())
         .map_err(|e| Error::Signer(e.to_string()))
 }
 
 /// Signs a text as a note.
-pub(crate) fn sign_note(signer: &dyn Signer, text: String) -> Result<Note> {
+fn sign_note(signer: &dyn Signer, text: String) -> Result<Note> {
     let key = verifier_key(signer)?;
     let signature = signer.sign(text.as_bytes())?.to_vec();
     let line = SignatureLine { name: key.name().to_owned(), key_id: key.id(), signature };
     let note = Note { text, signatures: vec![line] };
-    // A faulty key store must not get to publish a head that nobody can verify.
-    match note.verify(&key) {
-        Ok(Some(_)) => Ok(note),
+    check(&note, &key)?;
+    Ok(note)
+}
+
+/// A faulty key store must not get to publish a head that nobody can verify.
+fn check(note: &Note, key: &VerifierKey) -> Result<()> {
+    match note.verify(key) {
+        Ok(Some(_)) => Ok(()),
         _ => Err(Error::Signer("the signature made does not verify under its own key".into())),
     }
 }

@@ -10,13 +10,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use trail::commitment::Opening;
 use trail::merkle::{Frontier, Hash, leaf_hash};
-use trail::note::{Note, VerifierKey};
+use trail::note::Note;
 use trail::{Event, EventType, RunId, cbor};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::faults::{Faults, Plan};
 use crate::head::SignedHead;
+use crate::signer::LogKeys;
 use crate::{Annotation, Audit, InitOptions, LogReader};
 
 /// What is known about a transaction from the outside.
@@ -36,7 +37,7 @@ struct World {
     disk: Disk,
     faults: Arc<Faults>,
     rng: StdRng,
-    vkey: VerifierKey,
+    keys: LogKeys,
     /// For each transaction, how many events it has and how it went.
     transactions: Vec<(u64, Outcome)>,
     /// Every head anybody may have seen.
@@ -50,11 +51,14 @@ impl World {
         std::fs::create_dir(&log).unwrap();
         let faults = Faults::new(&log, seed);
         let disk = Disk { faults: Some(faults.clone()) };
-        let options = InitOptions { model: "test".into(), ..InitOptions::default() };
-        let vkey = Audit::init_on(&disk, &log, &options).unwrap().vkey;
+        // Every other log is hybrid: its heads differ from one signing to the next.
+        let hybrid = seed % 2 == 1;
+        let options = InitOptions { model: "test".into(), hybrid, ..InitOptions::default() };
+        let made = Audit::init_on(&disk, &log, &options).unwrap();
+        let keys = LogKeys { own: made.vkey, second: made.second_vkey };
         let rng = StdRng::seed_from_u64(seed);
         let (transactions, heads) = (Vec::new(), BTreeMap::new());
-        Self { dir, disk, faults, rng, vkey, transactions, heads }
+        Self { dir, disk, faults, rng, keys, transactions, heads }
     }
 
     fn log(&self) -> std::path::PathBuf {
@@ -92,7 +96,7 @@ impl World {
 
     fn see_heads(&mut self) {
         for name in ["checkpoint", "private/head"] {
-            let head = SignedHead::read_ours(&self.log().join(name), &self.vkey).unwrap();
+            let head = SignedHead::read_ours(&self.log().join(name), &self.keys).unwrap();
             let Checked { size, root } = Checked::of(&head);
             assert_eq!(*self.heads.entry(size).or_insert(root), root, "two heads of size {size}");
         }
@@ -103,7 +107,7 @@ impl World {
         self.faults.begin(Plan::Nothing);
         let audit = self.open();
         self.see_heads();
-        let entries = check_log(&self.log(), &self.vkey);
+        let entries = check_log(&self.log(), &self.keys);
         let size = entries.len() as u64;
         let mut frontier = Frontier::default();
         for (entry, at) in entries.iter().zip(0..) {
@@ -188,10 +192,10 @@ fn rating(id: u64, annotator: String) -> Annotation {
 }
 
 /// Reads a log as a stranger would, and returns its entries.
-fn check_log(log: &Path, vkey: &VerifierKey) -> Vec<Vec<u8>> {
+fn check_log(log: &Path, keys: &LogKeys) -> Vec<Vec<u8>> {
     let reader = LogReader::open(log).unwrap();
     let note = Note::parse(&reader.head().note).unwrap();
-    assert!(note.verify(vkey).unwrap().is_some());
+    assert!(keys.iter().all(|key| note.verify(key).unwrap().is_some()));
     let entries: Vec<_> = trail::tile::CheckedEntries::new(&reader, reader.size())
         .collect::<std::result::Result<_, _>>()
         .unwrap();
@@ -380,7 +384,7 @@ fn an_init_that_fails_leaves_nothing_behind() {
         let faults = Faults::new(&log, 0);
         faults.begin(Plan::Full(step));
         let disk = Disk { faults: Some(faults.clone()) };
-        let options = InitOptions { model: "test".into(), ..InitOptions::default() };
+        let options = InitOptions { model: "test".into(), hybrid: true, ..InitOptions::default() };
         let result = Audit::init_on(&disk, &log, &options);
         if !faults.has_struck() {
             assert!(step > 10 && result.is_ok());

@@ -12,7 +12,9 @@ use ciborium::Value;
 use kit::{Fresh, check_openings, count, kinds, quiet, ratings, read_checked};
 use producer::{
     Annotation, AnnotationFault, Audit, Error, InitOptions, LogReader, Passphrase, Phase,
+    UpdateOptions,
 };
+use trail::note::KeyKind;
 use trail::{EventType, cbor};
 
 #[test]
@@ -300,6 +302,7 @@ fn keys_under_a_passphrase_open_with_it_alone() {
         model: "m".into(),
         origin: Some("example.org/log".into()),
         passphrase: Some(passphrase.clone()),
+        hybrid: true,
     };
     let made = Audit::init(folder.path(), &options).unwrap();
     assert_eq!(made.origin, "example.org/log");
@@ -309,6 +312,42 @@ fn keys_under_a_passphrase_open_with_it_alone() {
     let mut audit = Audit::open(folder.path(), Some(&passphrase)).unwrap();
     audit.log_event(EventType::Metric, cbor::map([])).unwrap();
     assert_eq!(read_checked(folder.path(), &made.vkey).len(), 2);
+    read_checked(folder.path(), made.second_vkey.as_ref().unwrap());
+}
+
+#[test]
+fn a_hybrid_log_signs_no_head_with_one_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = InitOptions { model: "m".into(), hybrid: true, ..InitOptions::default() };
+    let made = Audit::init(folder.path(), &options).unwrap();
+    let second = made.second_vkey.unwrap();
+    assert_eq!((second.name(), second.kind()), (made.origin.as_str(), KeyKind::MlDsa44));
+    let mut audit = Audit::open(folder.path(), None).unwrap();
+    for _ in 0..2 {
+        audit.log_event(EventType::Metric, cbor::map([])).unwrap();
+        read_checked(folder.path(), &made.vkey);
+        read_checked(folder.path(), &second);
+    }
+    drop(audit);
+    // Its key missing, another in its place, or its signature stripped from the head it continues.
+    let (key, head) =
+        (folder.path().join("private/log-ml-dsa-44.key"), folder.path().join("private/head"));
+    let sound = (fs::read(&key).unwrap(), fs::read_to_string(&head).unwrap());
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(Audit::open(folder.path(), None), Err(Error::Missing(path)) if path == key));
+    let other = tempfile::tempdir().unwrap();
+    Audit::init(other.path(), &options).unwrap();
+    fs::copy(other.path().join("private/log-ml-dsa-44.key"), &key).unwrap();
+    let error = Audit::open(folder.path(), None).unwrap_err().to_string();
+    assert!(error.contains("private/head") && error.contains("log-ml-dsa-44.key"), "{error}");
+    fs::write(&key, sound.0).unwrap();
+    let lines: Vec<&str> = sound.1.lines().collect();
+    fs::write(&head, format!("{}\n", lines[..lines.len() - 1].join("\n"))).unwrap();
+    assert!(
+        matches!(Audit::open(folder.path(), None), Err(Error::Damaged { path, .. }) if path == head)
+    );
+    fs::write(&head, sound.1).unwrap();
+    Audit::open(folder.path(), None).unwrap();
 }
 
 /// A log of 300 entries whose writer is gone.
@@ -410,4 +449,25 @@ fn debug_output_shows_no_content() {
     };
     let text = format!("{audit:?} {opening:?} {annotation:?}");
     assert!(!text.contains("secret") && !text.contains("response "), "{text}");
+}
+
+#[test]
+fn weights_that_change_while_they_are_read_leave_nothing_in_the_log() {
+    let fresh = Fresh::new();
+    let header = r#"{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let whole = [length.as_slice(), header.as_bytes(), &[7; 8]].concat();
+    let weights = fresh.file("model.safetensors", "");
+    let other = fresh.file("other.safetensors", "");
+    fs::write(&other, &whole).unwrap();
+    let mut audit = fresh.open().unwrap();
+    let grows = |_| fs::write(&weights, [whole.as_slice(), b"more"].concat()).unwrap();
+    fs::write(&weights, &whole).unwrap();
+    let error = audit.log_checkpoint("name", &weights, &BTreeMap::new(), &grows).unwrap_err();
+    assert!(error.to_string().contains("model.safetensors: the file grew"), "{error}");
+    fs::write(&weights, &whole).unwrap();
+    let error = audit.log_update(&other, &weights, &UpdateOptions::default(), &grows).unwrap_err();
+    assert!(error.to_string().contains("model.safetensors: the file grew"), "{error}");
+    assert_eq!(audit.size(), 0);
+    assert!(!fresh.dir().join("tables").exists());
 }

@@ -120,7 +120,8 @@ impl Card {
     /// # Errors
     /// It is not.
     pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
-        let card: Self = serde_json::from_slice(bytes).map_err(|e| CardError(e.to_string()))?;
+        let text = str::from_utf8(bytes).map_err(|e| CardError(e.to_string()))?;
+        let card: Self = serde_json::from_str(text).map_err(|e| CardError(e.to_string()))?;
         if card.v != 1 {
             return Err(CardError(format!("version {} is not known here", card.v)));
         }
@@ -267,6 +268,7 @@ impl CardBuilder {
         }
         tally.count += 1;
         tally.end = index.saturating_add(1);
+        self.runs.entry(event.run).or_default();
         match event.kind {
             EventType::Annotation => self.annotation(index, event),
             EventType::RunStart => self.run_start(index, event),
@@ -581,6 +583,7 @@ fn claim(
 mod tests {
     use super::*;
     use crate::event::tests::run;
+    use proptest::prelude::*;
 
     fn card() -> Card {
         let mut builder = CardBuilder::default();
@@ -645,5 +648,18 @@ mod tests {
         assert!(Card::parse(text.replacen(':', ": ", 1).as_bytes()).is_err());
         assert!(Card::parse(text.replacen("\"v\":1", "\"v\":2", 1).as_bytes()).is_err());
         assert!(Card::parse(b"{}").is_err());
+    }
+
+    proptest! {
+        /// One byte changed: another card or none, never the same one spelled otherwise.
+        #[test]
+        fn what_is_read_is_written_again_the_same(at: prop::sample::Index, byte: u8) {
+            let mut bytes = card().to_bytes().unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(card) = Card::parse(&bytes) {
+                prop_assert_eq!(card.to_bytes().unwrap(), bytes);
+            }
+        }
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     // The example of c2sp.org/tlog-checkpoint.
     const EXAMPLE: &str =
@@ -100,6 +101,15 @@ mod tests {
             "o\n1\nCsUYapGGPo4=\n".into(),
         ] {
             assert!(Checkpoint::parse(&text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_again_the_same(text in "[a-z\n ]{0,9}\n[0-9+]{0,3}\n(CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2[A-Z]=)\n?[a-z]{0,2}\n?") {
+            if let Ok(head) = Checkpoint::parse(&text) {
+                prop_assert_eq!(head.to_string(), text);
+            }
         }
     }
 }

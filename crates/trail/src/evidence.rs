@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,6 +25,8 @@ pub const VERSION: u64 = 1;
 /// At most so many keys, and so many heads: each key is tried on each head.
 const MAX_KEYS: usize = 16;
 const MAX_HEADS: usize = 1_000;
+/// At most so many anchors, which otherwise could be empty ones by the million.
+pub(crate) const MAX_ANCHORS: usize = 1_000;
 
 /// All that is said of what CBOR cannot be: its words differ where integers have 32 bits, and must not
 /// repeat a stranger's text.
@@ -40,10 +43,12 @@ pub struct Evidence {
     pub card: Option<ByteBuf>,
     /// The verifier keys that the producer says it signs with. They show that the file agrees with
     /// itself; they never count as chosen.
+    #[serde(deserialize_with = "list::<MAX_KEYS, String, _, _>")]
     pub keys: Vec<String>,
     /// Signed tree heads, oldest first.
     pub heads: Vec<Head>,
     /// Published heads, by sequence number.
+    #[serde(deserialize_with = "list::<MAX_ANCHORS, Anchor, _, _>")]
     pub anchors: Vec<Anchor>,
     /// The entries.
     pub entries: Entries,
@@ -66,7 +71,7 @@ pub struct Head {
 #[serde(rename_all = "lowercase")]
 pub enum Entries {
     /// All entries of the newest head, in order.
-    #[serde(deserialize_with = "entries")]
+    #[serde(deserialize_with = "list::<{ usize::MAX }, EntryBytes, _, _>")]
     All(Vec<ByteBuf>),
     /// Some entries, by increasing index, each with its inclusion proof in the newest head.
     Some(Vec<ProvenEntry>),
@@ -157,8 +162,8 @@ impl Evidence {
         if evidence.v != VERSION {
             return Err(EvidenceError::Version(evidence.v));
         }
-        if evidence.keys.is_empty() || evidence.keys.len() > MAX_KEYS {
-            return Err(EvidenceError::Damaged(format!("it must name 1 to {MAX_KEYS} keys")));
+        if evidence.keys.is_empty() {
+            return Err(EvidenceError::Damaged("it names no key".into()));
         }
         if evidence.heads.len() > MAX_HEADS {
             return Err(EvidenceError::Damaged(format!(
@@ -195,30 +200,48 @@ impl<'de> Deserialize<'de> for EntryBytes {
     }
 }
 
-fn entry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteBuf, D::Error> {
-    EntryBytes::deserialize(deserializer).map(|EntryBytes(bytes)| bytes)
+impl From<EntryBytes> for ByteBuf {
+    fn from(EntryBytes(bytes): EntryBytes) -> Self {
+        bytes
+    }
 }
 
-fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ByteBuf>, D::Error> {
-    struct All;
+fn entry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteBuf, D::Error> {
+    EntryBytes::deserialize(deserializer).map(Into::into)
+}
 
-    impl<'de> Visitor<'de> for All {
-        type Value = Vec<ByteBuf>;
+/// A list of at most `MAX` items, each read as a `T`. No memory is taken for more of them than there are,
+/// whatever the list says of its length.
+fn list<'de, const MAX: usize, T, U, D>(deserializer: D) -> Result<Vec<U>, D::Error>
+where
+    T: Deserialize<'de> + Into<U>,
+    D: Deserializer<'de>,
+{
+    struct Items<const MAX: usize, T, U>(PhantomData<(T, U)>);
+
+    impl<'de, const MAX: usize, T, U> Visitor<'de> for Items<MAX, T, U>
+    where
+        T: Deserialize<'de> + Into<U>,
+    {
+        type Value = Vec<U>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("entries")
+            f.write_str("a list")
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<ByteBuf>, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(EntryBytes(entry)) = sequence.next_element()? {
-                entries.push(entry);
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<U>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = sequence.next_element::<T>()? {
+                if items.len() == MAX {
+                    return Err(A::Error::custom("too many items"));
+                }
+                items.push(item.into());
             }
-            Ok(entries)
+            Ok(items)
         }
     }
 
-    deserializer.deserialize_seq(All)
+    deserializer.deserialize_seq(Items::<MAX, T, U>(PhantomData))
 }
 
 /// A writer that compares instead of keeping: deterministic means that writing it again gives the
@@ -299,6 +322,19 @@ mod tests {
         }
         let later = [MAGIC.as_slice(), &cbor::encode(&value).unwrap()].concat();
         assert_eq!(Evidence::parse(&later), Err(EvidenceError::Version(3)));
+    }
+
+    #[test]
+    fn many_tiny_items_are_refused_before_they_take_memory() {
+        let empty = Anchor { stamp: None, bundle: ByteBuf::new() };
+        let anchors = Evidence { anchors: vec![empty.clone(); MAX_ANCHORS + 1], ..sample() };
+        let keys = Evidence { keys: vec![String::new(); MAX_KEYS + 1], ..sample() };
+        for evidence in [anchors, keys] {
+            let error = Evidence::parse(&evidence.to_bytes().unwrap()).unwrap_err();
+            assert!(matches!(error, EvidenceError::Damaged(_)), "{error}");
+        }
+        let most = Evidence { anchors: vec![empty.clone(); MAX_ANCHORS], ..sample() };
+        assert_eq!(Evidence::parse(&most.to_bytes().unwrap()).unwrap(), most);
     }
 
     proptest! {

@@ -10,6 +10,7 @@
 //! | [`event`], [`schema`], [`view`] | one logged event, what it must hold, and its JSON view |
 //! | [`commitment`] | commitments to private fields, and their openings |
 //! | [`merkle`], [`tile`] | the RFC 6962 tree and its C2SP tlog-tiles layout |
+//! | [`range`] | proofs of consecutive leaves |
 //! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
 //! | [`anchor`] | tree heads published where others watch |
 //! | [`card`] | the model card derived from the events |
@@ -30,6 +31,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod range;
 pub mod report;
 pub mod schema;
 pub mod tile;
@@ -37,6 +39,7 @@ pub mod time;
 pub mod tlog_policy;
 pub mod verify;
 pub mod view;
+mod vkey;
 pub mod weights;
 
 pub use event::{Event, EventType, RunId};

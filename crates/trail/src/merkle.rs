@@ -81,6 +81,30 @@ impl Frontier {
         self.size
     }
 
+    /// The roots of the complete subtrees that make up the tree, largest first: what to keep of it.
+    pub fn subtrees(&self) -> &[Hash] {
+        &self.subtrees
+    }
+
+    /// Takes up a tree from what was kept of it; `None` when a tree of that size has more or fewer parts.
+    pub fn from_subtrees(size: u64, subtrees: Vec<Hash>) -> Option<Self> {
+        (subtrees.len() == size.count_ones() as usize).then_some(Self { size, subtrees })
+    }
+
+    /// The right edge of the tree of `size` leaves that a reader has.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn read<R: NodeReader>(size: u64, reader: &R) -> Result<Self, R::Error> {
+        let mut subtrees = Vec::new();
+        let mut begin = 0;
+        for level in (0..u64::BITS).rev().filter(|level| size >> level & 1 == 1) {
+            subtrees.push(reader.node(level, begin >> level)?);
+            begin += 1 << level;
+        }
+        Ok(Self { size, subtrees })
+    }
+
     /// The Merkle tree hash of all leaves so far.
     pub fn root(&self) -> Hash {
         fold_right(&self.subtrees).unwrap_or_else(empty_root)
@@ -113,7 +137,7 @@ pub fn root<R: NodeReader>(size: u64, reader: &R) -> Result<Hash, R::Error> {
 }
 
 /// MTH(D[begin:end]), where `begin` is a multiple of the smallest power of two that holds the range.
-fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::Error> {
+pub(crate) fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::Error> {
     let width = end - begin;
     if width.is_power_of_two() {
         let level = width.trailing_zeros();
@@ -124,7 +148,7 @@ fn subtree<R: NodeReader>(begin: u64, end: u64, reader: &R) -> Result<Hash, R::E
 }
 
 /// The largest power of two smaller than `n`, which is at least 2.
-fn largest_power_below(n: u64) -> u64 {
+pub(crate) fn largest_power_below(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
 }
 

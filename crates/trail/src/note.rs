@@ -4,42 +4,15 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ed25519_dalek::{Signature as Ed25519Signature, VerifyingKey};
 use thiserror::Error;
 
-use crate::merkle::{Hash, sha256};
+pub use crate::vkey::{KeyKind, VerifierKey, cosigned_message};
 
 /// Notes larger than this are refused unread, in bytes.
 pub const MAX_NOTE: usize = 1 << 20;
 
 /// More signature lines than this are refused; the specification demands at least 16.
 const MAX_SIGNATURES: usize = 100;
-
-/// What a key signs, and how (<https://c2sp.org/signed-note#signature-types>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyKind {
-    /// 0x01: Ed25519 over the note text.
-    Ed25519,
-    /// 0x04: a timestamped Ed25519 cosignature (<https://c2sp.org/tlog-cosignature>).
-    Cosignature,
-}
-
-impl KeyKind {
-    fn byte(self) -> u8 {
-        match self {
-            Self::Ed25519 => 0x01,
-            Self::Cosignature => 0x04,
-        }
-    }
-
-    /// The algorithm in words.
-    pub fn algorithm(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "Ed25519",
-            Self::Cosignature => "Ed25519 cosignature",
-        }
-    }
-}
 
 /// Why a note or a key cannot be read.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,133 +27,9 @@ pub enum NoteError {
     /// A known key's signature does not verify.
     #[error("the signature by {0} does not verify")]
     BadSignature(String),
-}
-
-/// A public key with its name: `NAME+KEYID+BASE64`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct VerifierKey {
-    name: String,
-    kind: KeyKind,
-    key: [u8; 32],
-    id: [u8; 4],
-}
-
-impl VerifierKey {
-    /// A key of this name and kind.
-    ///
-    /// # Errors
-    /// The name is not one, or the bytes are no point on the curve.
-    pub fn new(name: &str, kind: KeyKind, key: [u8; 32]) -> Result<Self, NoteError> {
-        if !is_key_name(name) {
-            return Err(NoteError::Key(
-                "the name is empty or holds a space, a plus or a control character",
-            ));
-        }
-        match VerifyingKey::from_bytes(&key) {
-            Ok(point) if !point.is_weak() => {
-                let hash = sha256(&[name.as_bytes(), b"\n", &[kind.byte()], &key].concat());
-                let id = [hash[0], hash[1], hash[2], hash[3]];
-                Ok(Self { name: name.to_owned(), kind, key, id })
-            }
-            _ => Err(NoteError::Key("not an Ed25519 public key")),
-        }
-    }
-
-    /// Reads `NAME+KEYID+BASE64`.
-    ///
-    /// # Errors
-    /// It is not of that form, the id does not belong to the key, or the type is not known here.
-    pub fn parse(vkey: &str) -> Result<Self, NoteError> {
-        let (name, rest) = vkey.split_once('+').ok_or(NoteError::Key("no `+` in it"))?;
-        let (id, key) = rest.split_once('+').ok_or(NoteError::Key("only one `+` in it"))?;
-        let bytes = BASE64
-            .decode(key)
-            .map_err(|_| NoteError::Key("the part after the second `+` is not base64"))?;
-        let kind = match bytes.first() {
-            Some(0x01) => KeyKind::Ed25519,
-            Some(0x04) => KeyKind::Cosignature,
-            _ => {
-                return Err(NoteError::Key(
-                    "of a type not known here; Ed25519 (0x01) and cosignatures (0x04) are",
-                ));
-            }
-        };
-        let key =
-            bytes[1..].try_into().map_err(|_| NoteError::Key("the key is not 32 bytes long"))?;
-        let key = Self::new(name, kind, key)?;
-        if key.id_hex() != id {
-            return Err(NoteError::Key("the hash in the middle does not belong to the key"));
-        }
-        Ok(key)
-    }
-
-    /// The key's name; for a log, its origin.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it signs.
-    pub fn kind(&self) -> KeyKind {
-        self.kind
-    }
-
-    /// The 32 bytes of the public key.
-    pub fn public_key(&self) -> &[u8; 32] {
-        &self.key
-    }
-
-    /// The first four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ key).
-    pub fn id(&self) -> [u8; 4] {
-        self.id
-    }
-
-    /// The id as eight hex digits.
-    pub fn id_hex(&self) -> String {
-        hex::encode(self.id())
-    }
-
-    /// What people compare by another channel: SHA-256 of the key's SubjectPublicKeyInfo (RFC 8410),
-    /// which `openssl pkey -pubout -outform DER | openssl dgst -sha256` prints as well.
-    pub fn fingerprint(&self) -> Hash {
-        const SPKI_ED25519: [u8; 12] =
-            [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        sha256(&[SPKI_ED25519.as_slice(), &self.key].concat())
-    }
-
-    /// The fingerprint as hex.
-    pub fn fingerprint_hex(&self) -> String {
-        hex::encode(self.fingerprint())
-    }
-
-    /// Verifies this key's signature over `text`. For a cosignature, returns its POSIX time in seconds.
-    fn verify(&self, text: &str, signature: &[u8]) -> Result<Option<u64>, NoteError> {
-        let bad = || NoteError::BadSignature(self.name.clone());
-        let key = VerifyingKey::from_bytes(&self.key).map_err(|_| bad())?;
-        let (time, message, signature) = match self.kind {
-            KeyKind::Ed25519 => (None, text.to_owned(), signature),
-            KeyKind::Cosignature => {
-                let (time, signature) = signature.split_first_chunk::<8>().ok_or_else(bad)?;
-                let time = u64::from_be_bytes(*time);
-                (Some(time), format!("cosignature/v1\ntime {time}\n{text}"), signature)
-            }
-        };
-        let signature = Ed25519Signature::from_slice(signature).map_err(|_| bad())?;
-        key.verify_strict(message.as_bytes(), &signature).map_err(|_| bad())?;
-        Ok(time)
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = BASE64.encode([&[self.kind.byte()], self.key.as_slice()].concat());
-        write!(f, "{}+{}+{key}", self.name, self.id_hex())
-    }
-}
-
-impl fmt::Debug for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    /// A known key's signature that this build has no code for.
+    #[error("this build cannot verify ML-DSA-44 signatures, such as that by {0}")]
+    Unsupported(String),
 }
 
 /// Key names are non-empty and hold no Unicode space, no plus and no control character.
@@ -253,7 +102,7 @@ impl Note {
 /// A signature that verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// For a cosignature, its POSIX time in seconds.
+    /// For a cosignature, its POSIX time in seconds; 0 where the cosigner states none.
     pub cosigned_at: Option<u64>,
 }
 
@@ -313,7 +162,7 @@ mod tests {
         let key = VerifierKey::parse(GO_VKEY).unwrap();
         let note = Note::parse(&GO_NOTE.replace("your problem is", "my problem is")).unwrap();
         assert_eq!(note.verify(&key), Err(NoteError::BadSignature("PeterNeumann".into())));
-        let other = VerifierKey::new("EnochRoot", KeyKind::Ed25519, *key.public_key()).unwrap();
+        let other = VerifierKey::new("EnochRoot", KeyKind::Ed25519, key.public_key()).unwrap();
         assert_eq!(note.verify(&other), Ok(None));
     }
 
@@ -347,7 +196,7 @@ mod tests {
             assert!(VerifierKey::parse(key).is_err(), "{key:?}");
         }
         // A key of small order, under which forged signatures verify for any text.
-        assert!(VerifierKey::new("weak", KeyKind::Ed25519, [0; 32]).is_err());
+        assert!(VerifierKey::new("weak", KeyKind::Ed25519, &[0; 32]).is_err());
     }
 
     proptest! {

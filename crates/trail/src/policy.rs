@@ -1,10 +1,14 @@
 //! The trust policy that the verifying person brings: whose signatures count, and what else must be
 //! shown. The specification is `transparency/policy.md`.
 
+use std::fmt;
+use std::marker::PhantomData;
 #[cfg(feature = "anchors")]
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::anchor::AnchorError;
@@ -45,7 +49,7 @@ pub struct Requirements {
     pub anchors: u64,
     /// The quorum of witnesses must be met; adds nothing where the policy's `quorum` line asks for one.
     pub witnesses: bool,
-    /// Each head must carry an ML-DSA-44 signature as well.
+    /// Each head must carry an ML-DSA-44 cosignature by a key of the quorum as well.
     pub hybrid: bool,
     /// The newest independently shown date may be at most so many days old.
     pub max_age_days: Option<u64>,
@@ -78,7 +82,7 @@ impl Requirements {
     /// # Errors
     /// Not JSON of that form, or of another version.
     pub fn parse(json: &str) -> Result<Self, TrustPolicyError> {
-        let parsed: Self = serde_json::from_str(json)
+        let Object(parsed): Object<Self> = serde_json::from_str(json)
             .map_err(|e| TrustPolicyError::Requirements(e.to_string()))?;
         parsed.check_version()
     }
@@ -99,7 +103,7 @@ impl Requirements {
 struct PolicyJson {
     policy: String,
     #[serde(default)]
-    requirements: Option<Requirements>,
+    requirements: Option<Object<Requirements>>,
     #[serde(default)]
     source: String,
     #[serde(default)]
@@ -116,13 +120,36 @@ struct PolicyJson {
     trusted_root: Option<serde_json::Value>,
 }
 
+/// A JSON object. A structure alone would also be read from a list, as its fields in order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 impl TrustPolicy {
     /// Reads a policy handed over as JSON; see `transparency/policy.md`.
     ///
     /// # Errors
     /// It is not one.
     pub fn from_json(json: &str) -> Result<Self, TrustPolicyError> {
-        let parsed: PolicyJson =
+        let Object(parsed): Object<PolicyJson> =
             serde_json::from_str(json).map_err(|e| TrustPolicyError::Json(e.to_string()))?;
         // The page hands over the parsed file or its text.
         #[cfg(feature = "anchors")]
@@ -134,7 +161,7 @@ impl TrustPolicy {
             tlog: TlogPolicy::parse(&parsed.policy)?,
             requirements: parsed
                 .requirements
-                .map(Requirements::check_version)
+                .map(|Object(requirements)| requirements.check_version())
                 .transpose()?
                 .unwrap_or_default(),
             source: parsed.source.trim().to_owned(),
@@ -170,8 +197,10 @@ pub fn anchor_trust(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_unknown_requirement_is_refused_not_skipped() {
@@ -180,5 +209,29 @@ mod tests {
         assert!(Requirements::parse(r#"{"v":2}"#).is_err());
         assert!(Requirements::parse(r#"{"complete":true}"#).is_err());
         assert!(Requirements::parse("[]").is_err());
+    }
+
+    #[test]
+    fn a_list_is_no_requirements() {
+        assert!(Requirements::parse("[1,true,2]").is_err());
+        assert!(TrustPolicy::from_json(r#"["quorum none"]"#).is_err());
+        assert!(TrustPolicy::from_json(r#"{"policy":"quorum none","requirements":[1]}"#).is_err());
+        assert!(TrustPolicy::from_json(r#"{"policy":"quorum none"}"#).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_asked_for_is_what_is_read(version in 0u64..3, complete: bool, anchors: u64, days in prop::option::of(any::<u64>())) {
+            let asked = Requirements { version, complete, anchors, max_age_days: days, ..Requirements::default() };
+            match Requirements::parse(&serde_json::to_string(&asked).unwrap()) {
+                Ok(read) => prop_assert_eq!(read, asked),
+                Err(_) => prop_assert_ne!(version, 1),
+            }
+        }
+
+        #[test]
+        fn strangers_text_never_panics(text in "[\\[{](\"(v|complete|anchors|policy|quorum none)\"[:,]?|[0-9]|true|[,\\[\\]{}]){0,9}[\\]}]") {
+            let _ = (Requirements::parse(&text), TrustPolicy::from_json(&text));
+        }
     }
 }

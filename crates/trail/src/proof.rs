@@ -91,6 +91,7 @@ impl fmt::Display for LogProof {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     // After the example of c2sp.org/tlog-proof, with its elided signatures completed.
     const EXAMPLE: &str = "c2sp.org/tlog-proof@v1\n\
@@ -121,6 +122,17 @@ mod tests {
             "c2sp.org/tlog-proof@v1\nindex 1",
         ] {
             assert!(LogProof::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_again_the_same(head in "(extra [A-D]{0,4}={0,2} ?\n)?index 0?[0-9]{0,3}\n", hashes in 0usize..3, end in "\n?(\n.{0,9}){0,3}") {
+            let hash = "gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=\n";
+            let text = format!("{HEADER}\n{head}{}{end}", hash.repeat(hashes));
+            if let Ok(proof) = LogProof::parse(&text) {
+                prop_assert_eq!(proof.to_string(), text);
+            }
         }
     }
 }

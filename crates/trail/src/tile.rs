@@ -406,6 +406,15 @@ mod tests {
             assert_eq!(resumed.root(), frontier.root(), "resumed at {size}");
             let tree = TileTree::new(&memory, size);
             assert_eq!(merkle::root(size, &tree).unwrap(), frontier.root());
+            let edge = Frontier::read(size, &tree).unwrap();
+            assert_eq!((edge.root(), edge.subtrees()), (frontier.root(), frontier.subtrees()));
+            let mut kept = Frontier::from_subtrees(size, edge.subtrees().to_vec()).unwrap();
+            let mut grown = frontier.clone();
+            [&mut kept, &mut grown].map(|tree| tree.push(leaf_hash(b"next")));
+            assert_eq!(kept.root(), grown.root());
+            assert!(
+                Frontier::from_subtrees(size, [edge.subtrees(), &[[0; 32]]].concat()).is_none()
+            );
             for index in [0, 1, size / 2, size.saturating_sub(1)] {
                 if index < size {
                     let path = merkle::inclusion_path(index, size, &tree).unwrap();

@@ -40,7 +40,7 @@ pub struct PolicyError {
 pub struct Cosigned {
     /// The witness's key.
     pub key: VerifierKey,
-    /// The POSIX time in seconds that the witness gave.
+    /// The POSIX time in seconds that the witness gave; 0 where it gave none.
     pub at: u64,
 }
 
@@ -64,18 +64,30 @@ impl TlogPolicy {
         self.quorum.is_some()
     }
 
-    /// The policy's witnesses that cosigned this note.
+    /// The policy's witnesses that cosigned this note, as far as this build can verify their kind.
     ///
     /// # Errors
     /// A known witness's cosignature that does not verify.
     pub fn cosigners(&self, note: &Note) -> Result<BTreeMap<String, Cosigned>, NoteError> {
         let mut found = BTreeMap::new();
-        for (name, key) in &self.witnesses {
+        for (name, key) in self.witnesses.iter().filter(|(_, key)| key.kind().is_supported()) {
             if let Some(at) = note.verify(key)?.and_then(|signed| signed.cosigned_at) {
                 found.insert(name.clone(), Cosigned { key: key.clone(), at });
             }
         }
         Ok(found)
+    }
+
+    /// The keys of the witnesses that the quorum rests on, itself or through its groups.
+    pub fn quorum_keys(&self) -> impl Iterator<Item = &VerifierKey> {
+        let mut names: Vec<&String> = self.quorum.iter().collect();
+        // Groups refer only to names defined before them, and each name is a member once, so this ends.
+        let mut next = 0;
+        while let Some(name) = names.get(next) {
+            names.extend(self.groups.get(*name).into_iter().flat_map(|group| &group.members));
+            next += 1;
+        }
+        names.into_iter().filter_map(|name| self.witnesses.get(name))
     }
 
     /// Whether these cosigners make the quorum.
@@ -140,8 +152,8 @@ impl Parser {
 
     fn witness(&mut self, name: &str, vkey: &str) -> Result<(), String> {
         let key = VerifierKey::parse(vkey).map_err(|e| e.to_string())?;
-        if key.kind() != KeyKind::Cosignature {
-            return Err("a witness's key must be a cosignature key (type 0x04)".into());
+        if !key.kind().cosigns() {
+            return Err("a witness's key must be a cosignature key (type 0x04 or 0x06)".into());
         }
         if self.witnesses.values().any(|other| other.public_key() == key.public_key()) {
             return Err("this witness's key is listed twice".into());
@@ -203,13 +215,14 @@ impl Parser {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A cosignature key on the curve, for policies that are only parsed.
     fn witness(n: u8) -> VerifierKey {
         let key = (0u8..=255).find_map(|byte| {
             let mut bytes = [n; 32];
             bytes[31] = byte & 0x7f;
-            VerifierKey::new(&format!("witness{n}.example"), KeyKind::Cosignature, bytes).ok()
+            VerifierKey::new(&format!("witness{n}.example"), KeyKind::Cosignature, &bytes).ok()
         });
         key.unwrap()
     }
@@ -260,6 +273,20 @@ mod tests {
             (1, "quorum none\r\n".into()),
         ] {
             assert_eq!(TlogPolicy::parse(&text).unwrap_err().line, line, "{text}");
+        }
+    }
+
+    proptest! {
+        /// All witnesses together make every quorum, and nobody makes none that asks for witnesses.
+        #[test]
+        fn a_quorum_can_be_met_and_takes_somebody(lines in prop::collection::vec("(witness [wx] KEY[12]|group [gh] (any|all|[0-3]) ([wxgh] ?){0,3}|quorum ([wxgh]|none)|# .{0,5}|)", 0..7)) {
+            let text = lines.join("\n");
+            let text = text.replace("KEY1", &witness(1).to_string()).replace("KEY2", &witness(2).to_string());
+            if let Ok(policy) = TlogPolicy::parse(&text) {
+                let all: Vec<&str> = policy.witnesses.keys().map(String::as_str).collect();
+                prop_assert!(policy.quorum_met(&cosigned(&all)));
+                prop_assert_eq!(policy.quorum_met(&BTreeMap::new()), !policy.wants_witnesses());
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ def parse(data):
             "heads",
             lambda heads: is_list(heads, dict) and len(heads) <= 1_000 and all(map(is_head, heads)),
         ),
-        ("anchors", lambda anchors: is_list(anchors, bytes)),
+        ("anchors", lambda anchors: is_list(anchors, bytes) and len(anchors) <= 1_000),
         ("entries", are_entries),
         ("openings", lambda openings: is_list(openings, dict) and all(map(is_opening, openings))),
     ):

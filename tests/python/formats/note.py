@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from dilithium_py.ml_dsa import ML_DSA_44
 
-ED25519, COSIGNATURE = 0x01, 0x04
+ED25519, COSIGNATURE, MLDSA44 = 0x01, 0x04, 0x06
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class VerifierKey:
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     @property
+    def key(self):
+        kind = MLDSA44PublicKey if self.kind == MLDSA44 else Ed25519PublicKey
+        return kind.from_public_bytes(self.public)
+
+    @property
     def spki(self):
-        key = Ed25519PublicKey.from_public_bytes(self.public)
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def fingerprint(self):
@@ -55,24 +61,57 @@ class VerifierKey:
         if not mine:
             raise ValueError(f"not signed by {self.name}")
         for signature in mine:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+            at = None if self.kind == ED25519 else int.from_bytes(signature[:8], "big")
+            if at is not None and at >= 2**63:
+                raise ValueError("a time that the specification forbids")
+            self.key.verify(signature[0 if at is None else 8 :], self.message(text, at))
+
+    def message(self, text, at=None):
+        """What the key signs for a note of this text."""
+        if self.kind == ED25519:
+            return text.encode()
+        if self.kind == COSIGNATURE:
+            return f"cosignature/v1\ntime {at}\n{text}".encode()
+        origin, size, root = read_checkpoint(text)
+        return b"".join(
+            [
+                b"subtree/v1\n\0",
+                short(self.name),
+                at.to_bytes(8, "big"),
+                short(origin),
+                (0).to_bytes(8, "big"),
+                size.to_bytes(8, "big"),
+                root,
+            ]
+        )
+
+
+def short(name):
+    """A name of 1 to 255 bytes after its length."""
+    encoded = name.encode()
+    if not encoded:
+        raise ValueError("no name")
+    return bytes([len(encoded)]) + encoded
 
 
 class SigningKey:
     """A key that signs notes. The seeds in the vectors are published: they protect nothing."""
 
     def __init__(self, name, seed, kind=ED25519):
-        self.private = Ed25519PrivateKey.from_private_bytes(seed)
-        self.vkey = VerifierKey(name, kind, self.private.public_key().public_bytes_raw())
+        if kind == MLDSA44:
+            public, private = ML_DSA_44.key_derive(seed)
+            # Without the random bytes that a real signature takes in, so that the vectors stay the same.
+            self.sign = lambda message: ML_DSA_44.sign(private, message, deterministic=True)
+        else:
+            private = Ed25519PrivateKey.from_private_bytes(seed)
+            public, self.sign = private.public_key().public_bytes_raw(), private.sign
+        self.vkey = VerifierKey(name, kind, public)
 
     def line(self, text, at=None):
         """The signature line under `text`; a cosignature takes the time in seconds."""
-        if at is None:
-            signature = self.private.sign(text.encode())
-        else:
-            signature = at.to_bytes(8, "big") + self.private.sign(
-                f"cosignature/v1\ntime {at}\n{text}".encode()
-            )
+        signature = self.sign(self.vkey.message(text, at))
+        if at is not None:
+            signature = at.to_bytes(8, "big") + signature
         return f"— {self.vkey.name} {base64(self.vkey.key_id + signature)}\n"
 
 

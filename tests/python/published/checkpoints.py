@@ -1,20 +1,35 @@
 """checkpoints.json: keys, notes, tree heads."""
 
 from formats import note
-from published.samples import LOG, ORIGIN, OTHER, SAMPLE, SEEDS, STRANGER, WITNESS, head, root_of
+from published.samples import (
+    COSIGNED_AT,
+    LOG,
+    ORIGIN,
+    OTHER,
+    OTHER_SECOND,
+    SAMPLE,
+    SECOND,
+    SECOND_SEED,
+    SEEDS,
+    STRANGER,
+    WITNESS,
+    head,
+    root_of,
+)
 
 TEXT = note.checkpoint(ORIGIN, len(SAMPLE), root_of(SAMPLE))
 EMPTY = note.checkpoint(ORIGIN, 0, root_of([]))
-COSIGNED_AT = 1_700_000_100
 
 
 def vectors():
     return {
         "about": "Verifier keys, signed notes, checkpoints; see ../log.md. The secret keys are the "
-        "published ones of RFC 8032, section 7.1: THEY PROTECT NOTHING.",
+        "published ones of RFC 8032, section 7.1, and RFC 9881, appendix C: THEY PROTECT NOTHING.",
         "keys": [
             key(seed, signer.vkey)
-            for seed, signer in zip(SEEDS, (LOG, STRANGER, WITNESS), strict=True)
+            for seed, signer in zip(
+                [*SEEDS, SECOND_SEED], (LOG, STRANGER, WITNESS, SECOND), strict=True
+            )
         ],
         "keys_refused": [{"what": what, "vkey": str(vkey)} for what, vkey in wrong_keys()],
         "heads": list(heads()),
@@ -43,12 +58,18 @@ def wrong_keys():
     yield "31 bytes", note.VerifierKey(ORIGIN, note.ED25519, public[:31])
     yield "a space in the name", note.VerifierKey("a b", note.ED25519, public)
     yield "no name", note.VerifierKey("", note.ED25519, public)
+    yield "a cosigner's key of 31 bytes", note.VerifierKey(ORIGIN, note.COSIGNATURE, public[:31])
+    yield "an Ed25519 key as ML-DSA-44", note.VerifierKey(ORIGIN, note.MLDSA44, public)
+    longer = SECOND.vkey.public + b"\0"
+    yield "1311 bytes", note.VerifierKey(ORIGIN, note.MLDSA44, SECOND.vkey.public[:-1])
+    yield "1313 bytes", note.VerifierKey(ORIGIN, note.MLDSA44, longer)
     yield "a point of small order", note.VerifierKey("weak", note.ED25519, bytes(32))
 
 
 def heads():
     """Readable heads, and what each key makes of them."""
     cosignature = WITNESS.line(TEXT, at=COSIGNED_AT)
+    second, timeless = SECOND.line(TEXT, at=COSIGNED_AT), SECOND.line(TEXT, at=0)
     for what, text, lines, keys in (
         ("a tree head", TEXT, [LOG.line(TEXT)], [(LOG, "signed"), (OTHER, "absent")]),
         ("the head of an empty log", EMPTY, [LOG.line(EMPTY)], [(LOG, "signed")]),
@@ -72,6 +93,43 @@ def heads():
             [(LOG, "invalid")],
         ),
         ("a cosignature with another time", TEXT, [moved(cosignature)], [(WITNESS, "invalid")]),
+        (
+            "with an ML-DSA-44 cosignature under the log's own name",
+            TEXT,
+            [LOG.line(TEXT), second],
+            [(LOG, "signed"), (SECOND, "signed"), (OTHER_SECOND, "absent"), (WITNESS, "absent")],
+        ),
+        ("an ML-DSA-44 cosignature without a time", TEXT, [timeless], [(SECOND, "signed")]),
+        (
+            "an ML-DSA-44 cosignature with another time",
+            TEXT,
+            [moved(second)],
+            [(SECOND, "invalid")],
+        ),
+        (
+            "an ML-DSA-44 cosignature of another head",
+            TEXT,
+            [SECOND.line(EMPTY, at=COSIGNED_AT)],
+            [(SECOND, "invalid")],
+        ),
+        (
+            "an ML-DSA-44 cosignature made under another name",
+            TEXT,
+            [renamed("elsewhere.example")],
+            [(SECOND, "invalid")],
+        ),
+        (
+            "an ML-DSA-44 cosignature at 2^63 seconds, later than any",
+            TEXT,
+            [SECOND.line(TEXT, at=2**63)],
+            [(SECOND, "invalid")],
+        ),
+        (
+            "an ML-DSA-44 signature of the note's text, as an Ed25519 key signs it",
+            TEXT,
+            [plain()],
+            [(SECOND, "invalid")],
+        ),
     ):
         origin, size, root = note.read_checkpoint(text)
         yield {
@@ -81,8 +139,27 @@ def heads():
             "size": size,
             "root": root.hex(),
             "keys": [{"vkey": str(signer.vkey), "result": result} for signer, result in keys],
-            "cosigned_at": COSIGNED_AT if cosignature in lines else None,
+            "cosigned_at": stated_time(lines),
         }
+
+
+def stated_time(lines):
+    """The time in the last line, if that is a cosignature."""
+    data = note.b64decode(lines[-1].split()[2])
+    return int.from_bytes(data[4:12], "big") if len(data) != 68 else None
+
+
+def renamed(name):
+    """What the key signs under another name, in a line with its own."""
+    line = note.SigningKey(name, SECOND_SEED, note.MLDSA44).line(TEXT, at=COSIGNED_AT)
+    signature = note.b64decode(line.split()[2])[4:]
+    return f"— {ORIGIN} {note.base64(SECOND.vkey.key_id + signature)}\n"
+
+
+def plain():
+    """A signature over the text alone, behind a time."""
+    signature = COSIGNED_AT.to_bytes(8, "big") + SECOND.sign(TEXT.encode())
+    return f"— {ORIGIN} {note.base64(SECOND.vkey.key_id + signature)}\n"
 
 
 def moved(line):

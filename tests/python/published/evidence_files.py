@@ -5,15 +5,19 @@ import uuid
 from base64 import b64encode
 
 from formats import card, cbor, commitment, event, evidence, note, tree
+from published.checkpoints import moved
 from published.samples import (
+    COSIGNED_AT,
     LATER_RUN,
     LOG,
     MINUTE,
     ORIGIN,
     OTHER,
+    OTHER_SECOND,
     REWARDS,
     RUN,
     SAMPLE,
+    SECOND,
     START,
     STRANGER,
     WITNESS,
@@ -98,6 +102,24 @@ POLICIES = {
     "stranger": chosen(STRANGER),
     "witnessed": chosen(LOG, policy=f"log {LOG.vkey}\nwitness W {WITNESS.vkey}\nquorum W\n"),
 }
+BOTH = f"log {LOG.vkey}\nwitness second {SECOND.vkey}\nwitness W {WITNESS.vkey}\n"
+HYBRID = {"v": 1, "hybrid": True}
+POLICIES |= {
+    "second": chosen(LOG, policy=f"{BOTH}quorum second\n"),
+    "hybrid": chosen(LOG, policy=f"{BOTH}quorum second\n", requirements=HYBRID),
+    "hybrid_all": chosen(
+        LOG,
+        policy=f"{BOTH}group all all second W\nquorum all\n",
+        requirements=HYBRID | {"witnesses": True},
+    ),
+    "hybrid_any": chosen(
+        LOG, policy=f"{BOTH}group any any second W\nquorum any\n", requirements=HYBRID
+    ),
+    "hybrid_unasked": chosen(LOG, policy=f"{BOTH}quorum W\n", requirements=HYBRID),
+    "hybrid_witnessed": chosen(
+        LOG, policy=f"{BOTH}quorum second\n", requirements=HYBRID | {"witnesses": True}
+    ),
+}
 
 
 def report(verdict, meets_policy, checks, **more):
@@ -126,7 +148,14 @@ def reports(checks, incomplete=False):
         "either": report("signed", True, by_key),
         "stranger": report("self-consistent", False, checks),
         "witnessed": report("failed", False, by_key | {"policy.witnesses": "fail"}),
+        # Where the second signature was stripped from every head, or never made.
+        "second": report("failed", False, by_key | NO_SECOND | {"policy.hybrid": "absent"}),
+        "hybrid": report("failed", False, by_key | NO_SECOND),
+        "hybrid_any": report("failed", False, by_key | NO_SECOND),
     }
+
+
+NO_SECOND = {"policy.witnesses": "fail", "policy.hybrid": "fail"}
 
 
 # Nothing follows from entries that are not shown to be in the log.
@@ -176,16 +205,7 @@ def good_cases(case):
         "origin": ORIGIN,
         "size": len(entries),
         "root": root_of(entries).hex(),
-        "keys": [
-            {
-                "name": ORIGIN,
-                "key_id": LOG.vkey.key_id.hex(),
-                "algorithm": "Ed25519",
-                "fingerprint": LOG.vkey.fingerprint,
-                "chosen": True,
-                "signed": True,
-            }
-        ],
+        "keys": [described(LOG, "Ed25519")],
         "publication": None,
         "claims": statuses,
         "claim_counts": {
@@ -251,7 +271,7 @@ def good_cases(case):
     case("no-card", "no card, one head", bare, reports(without))
 
     text = note.checkpoint(ORIGIN, len(SAMPLE), root_of(SAMPLE))
-    cosigned = note.note(text, LOG.line(text), WITNESS.line(text, at=1_700_000_100))
+    cosigned = note.note(text, LOG.line(text), WITNESS.line(text, at=COSIGNED_AT))
     witnessed = bare | {"heads": [{"note": cosigned, "proof": []}]}
     met = report(
         "signed",
@@ -262,7 +282,12 @@ def good_cases(case):
         "cosigned",
         "a witness's cosignature",
         witnessed,
-        reports(without) | {"witnessed": met},
+        reports(without)
+        | {
+            "witnessed": met,
+            "hybrid_any": report("failed", False, met["checks"] | {"policy.hybrid": "fail"}),
+            "hybrid_unasked": report("failed", False, met["checks"] | {"policy.hybrid": "fail"}),
+        },
     )
 
     case("empty-log", "the head of an empty log", bare | logged([]), reports(without))
@@ -309,6 +334,7 @@ def good_cases(case):
 
     own_claims(case)
     learning(case)
+    hybrid(case, full)
 
     forged, its_card = with_card(sample(1.0, *REWARDS[1:]))
     fresh = whole(forged, its_card, size, key=OTHER, openings=[])
@@ -322,6 +348,118 @@ def good_cases(case):
             "chosen": report("failed", False, unopened | UNCHOSEN | {"policy.signer": "fail"}),
         },
     )
+
+
+def hybrid(case, full):
+    """Heads with an ML-DSA-44 cosignature under the log's own name."""
+    first, newest = (SECOND.line(signed_text(h), at=COSIGNED_AT) for h in full["heads"])
+    by_key = PASSING | UNCHOSEN | {"policy.signer": "pass"}
+
+    def heads(*lines):
+        return full | {
+            "heads": [
+                h | {"note": h["note"] + more} for h, more in zip(full["heads"], lines, strict=True)
+            ]
+        }
+
+    def expected(both, **by_policy):
+        """Who chose the Ed25519 key alone sees no difference; `both` is what a demand for both gives."""
+        plain = {name: r for name, r in reports(PASSING).items() if name in ("none", "chosen")}
+        given = {"hybrid": both} | by_policy
+        return plain | {
+            policy: report(
+                "failed" if "fail" in checks.values() else "signed",
+                "fail" not in checks.values(),
+                by_key | checks,
+            )
+            for policy, checks in given.items()
+        }
+
+    # The log's own cosignature meets a quorum and is no witness.
+    good = {"policy.hybrid": "pass", "policy.witnesses": "absent"}
+    whole_report = expected(
+        good,
+        second=good,
+        hybrid_any=good,
+        hybrid_all=good | {"policy.witnesses": "fail"},
+        hybrid_witnessed=good | {"policy.witnesses": "fail"},
+        hybrid_unasked=NO_SECOND,
+    )
+    ids = [f"{ORIGIN}+{key.vkey.key_id.hex()}" for key in (LOG, SECOND)]
+    whole_report["hybrid"]["keys"] = [described(LOG, "Ed25519"), described(SECOND, SECOND_KIND)]
+    whole_report["hybrid"]["heads"] = [
+        {"size": size, "root": root.hex(), "signed_by": ids}
+        for _, size, root in (note.read_checkpoint(signed_text(h)) for h in full["heads"])
+    ]
+    case(
+        "hybrid",
+        "every head with a second, post-quantum signature",
+        heads(first, newest),
+        whole_report,
+    )
+
+    witness = WITNESS.line(signed_text(full["heads"][1]), at=COSIGNED_AT)
+    seen = good | {"policy.witnesses": "pass"}
+    case(
+        "hybrid-cosigned",
+        "the second signatures, and a witness's",
+        heads(first, newest + witness),
+        expected(good, hybrid_all=seen, hybrid_any=seen),
+    )
+
+    old = {"policy.hybrid": "fail", "policy.witnesses": "absent"}
+    case(
+        "hybrid-stripped-first",
+        "the second signature is missing from the first head",
+        heads("", newest),
+        expected(old, second=old | {"policy.hybrid": "absent"}),
+    )
+    case(
+        "hybrid-stripped-newest",
+        "the second signature is missing from the newest head",
+        heads(first, ""),
+        expected(NO_SECOND, second=NO_SECOND | {"policy.hybrid": "absent"}),
+    )
+    case(
+        "hybrid-swapped",
+        "the second signatures of the two heads exchanged",
+        heads(newest, first),
+        expected(NO_SECOND, second=NO_SECOND),
+    )
+    case(
+        "hybrid-wrong-first",
+        "the second signature of the first head is that of the newest",
+        heads(newest, newest),
+        expected(old, second=old),
+    )
+    case(
+        "hybrid-wrong-time",
+        "the second signature of the newest head with another time",
+        heads(first, moved(newest)),
+        expected(NO_SECOND, second=NO_SECOND),
+    )
+    others = (OTHER_SECOND.line(signed_text(h), at=COSIGNED_AT) for h in full["heads"])
+    case(
+        "hybrid-other-key",
+        "the second signatures by another key under the same name",
+        heads(*others),
+        expected(NO_SECOND, second=NO_SECOND | {"policy.hybrid": "absent"}),
+    )
+
+
+SECOND_KIND = "ML-DSA-44 cosignature"
+
+
+def described(key, algorithm):
+    """A chosen key that signed every head, as a report names it."""
+    return {
+        "name": key.vkey.name,
+        "key_id": key.vkey.key_id.hex(),
+        "algorithm": algorithm,
+        "fingerprint": key.vkey.fingerprint,
+        "chosen": True,
+        "signed": True,
+    }
 
 
 def signed_text(given):
@@ -711,6 +849,7 @@ def unreadable(good):
             ),
             ("no key", "damaged", magic + cbor.encode(small | {"keys": []})),
             ("17 keys", "damaged", magic + cbor.encode(small | {"keys": small["keys"] * 17})),
+            ("1,001 anchors", "damaged", magic + cbor.encode(small | {"anchors": [b""] * 1_001})),
             ("1,001 heads", "damaged", magic + cbor.encode(small | {"heads": [unsigned] * 1_001})),
             (
                 "an entry of 47 bytes",

@@ -1,10 +1,11 @@
 """policies.json: trust policies."""
 
-from published.samples import LOG, WITNESS, chosen
+from published.samples import LOG, SECOND, WITNESS, chosen
 
 
 def vectors():
     log, witness = f"log {LOG.vkey}", f"witness W {WITNESS.vkey}"
+    second = f"witness S {SECOND.vkey}"
     return {
         "about": "Trust policies; see ../policy.md. `line` is the line that is refused, from 1; 0 for "
         "the file as a whole.",
@@ -30,6 +31,12 @@ def vectors():
                     False,
                 ),
                 ("quorum none\n", [], {}, True),
+                (
+                    f"{log}\n{witness}\n{second}\ngroup G all W S\nquorum G\n",
+                    [str(LOG.vkey)],
+                    {"W": str(WITNESS.vkey), "S": str(SECOND.vkey)},
+                    False,
+                ),
             )
         ],
         "tlog_policies_refused": [
@@ -40,6 +47,12 @@ def vectors():
                 ("an undefined quorum", "quorum W\n", 1),
                 ("a log twice", f"{log}\n{log}\nquorum none\n", 2),
                 ("a witness's key as a log's", f"log {WITNESS.vkey}\nquorum none\n", 1),
+                ("an ML-DSA-44 key as a log's", f"log {SECOND.vkey}\nquorum none\n", 1),
+                (
+                    "an ML-DSA-44 key twice",
+                    f"{second}\nwitness T {SECOND.vkey}\nquorum none\n",
+                    2,
+                ),
                 (
                     "a log's key as a witness's",
                     f"witness W {LOG.vkey}\nquorum none\n",
@@ -71,6 +84,7 @@ def vectors():
             '{"v":1,"moon":"full"}',
             '{"v":1,"anchors":-1}',
             "[]",
+            "[1,true]",
         ],
         "handed_over": [
             chosen(LOG),
@@ -86,6 +100,7 @@ def vectors():
             {},
             chosen(LOG, policy="to be or not to be"),
             chosen(LOG, requirements={"v": 2}),
+            chosen(LOG, requirements=[1, True]),
             chosen(LOG, chosen_by="somebody"),
         ],
     }

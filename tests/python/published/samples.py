@@ -20,6 +20,11 @@ LOG = note.SigningKey(ORIGIN, SEEDS[0])
 OTHER = note.SigningKey(ORIGIN, SEEDS[1])
 STRANGER = note.SigningKey("elsewhere.example/log", SEEDS[1])
 WITNESS = note.SigningKey("witness.example", SEEDS[2], note.COSIGNATURE)
+# RFC 9881, appendix C: the seed of its example keys.
+SECOND_SEED = bytes(range(32))
+SECOND = note.SigningKey(ORIGIN, SECOND_SEED, note.MLDSA44)
+OTHER_SECOND = note.SigningKey(ORIGIN, SECOND_SEED[::-1], note.MLDSA44)
+COSIGNED_AT = 1_700_000_100
 
 RUN = uuid.UUID("01932c07-a1b2-7c3d-8e4f-5a6b7c8d9e0f").bytes
 LATER_RUN = uuid.UUID("01932c08-0000-7000-8000-000000000001").bytes

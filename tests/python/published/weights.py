@@ -7,6 +7,7 @@ import numpy as np
 
 from formats import weights
 from formats.weights import Tensor
+from published import weight_proofs
 
 # The element types whose differences are taken, as NumPy reads them.
 NUMPY = {
@@ -38,10 +39,12 @@ def vectors():
         "about": "Weight trees; see ../weights.md. `data` is the tensor's bytes in hex, or the number of "
         "bytes where byte i is i times 31, divided by 8 without remainder, modulo 256. Sorted or "
         "not, in one file or in the `shards` (places in `tensors`), the root is the same. `deltas` "
-        "compare the same tensor before and after.",
+        "compare the same tensor before and after. `proofs` are of a tensor in one of the "
+        "checkpoints, or of those of its `leaves` that are named, and `bytes` are what they are "
+        "about; of `proofs_that_do_not_hold`, `leads_to` is the root that `data` leads to.",
         "checkpoints": [
             checkpoint("no tensor", []),
-            checkpoint("one tensor", [tensor("lm_head.weight", "F32", (2, 2), floats(1, 2, 3, 4))]),
+            checkpoint("one tensor", single()),
             checkpoint("types, sizes and names", various(), shards=((3, 0, 6), (1, 2, 4, 5))),
             checkpoint("at the edges of leaves", edges(), shards=((1, 3), (0, 2, 4))),
             checkpoint("every type", every_type()),
@@ -51,7 +54,17 @@ def vectors():
             for what, given in differing()
         ],
         "deltas": [delta(dtype, old.tobytes(), new.tobytes()) for dtype, old, new in moves()],
-    }
+    } | weight_proofs.vectors(
+        {
+            "one tensor": single(),
+            "types, sizes and names": various(),
+            "at the edges of leaves": edges(),
+        }
+    )
+
+
+def single():
+    return [tensor("lm_head.weight", "F32", (2, 2), floats(1, 2, 3, 4))]
 
 
 def tensor(name, dtype, shape, data):

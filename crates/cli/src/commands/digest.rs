@@ -9,6 +9,7 @@ use trail::view::hex;
 use weight_digest::checkpoint::Checkpoint;
 use weight_digest::compute::{self, Comparison};
 
+use super::weight_proof;
 use crate::args::Digest;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
@@ -17,6 +18,14 @@ use crate::output::Output;
 const SHOWN: usize = 12;
 
 pub fn run(args: &Digest, output: &Output) -> Done {
+    match (&args.prove, &args.check) {
+        (Some(tensor), _) => weight_proof::prove(args, tensor, output),
+        (_, Some(proof)) => weight_proof::check(proof, &args.path, output),
+        _ => whole(args, output),
+    }
+}
+
+fn whole(args: &Digest, output: &Output) -> Done {
     let start = Instant::now();
     let digest = digest(&args.path, output)?;
     let seconds = start.elapsed().as_secs_f64();

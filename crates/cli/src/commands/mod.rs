@@ -6,13 +6,16 @@ pub mod digest;
 pub mod evidence;
 pub mod init;
 pub mod log;
+pub mod monitor;
 pub mod prove;
 pub mod publish;
 pub mod run;
 pub mod serve;
 pub mod show;
+pub mod sigstore;
 pub mod update;
 pub mod verify;
+pub mod weight_proof;
 
 use std::fs;
 use std::path::Path;

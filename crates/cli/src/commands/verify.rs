@@ -1,11 +1,15 @@
 //! `rlhf-audit verify`
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use trail::report::{Report, Verdict};
+use trail::merkle::Hash;
+use trail::report::{Bytes, Check, Outcome, Report, Verdict};
 use trail::verify::Question;
+use trail::view::hex;
 
 use super::digest;
+use super::weight_proof::{self, Shown};
 use crate::args::Verify;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
@@ -15,15 +19,74 @@ use crate::{earlier, policy, target};
 pub fn run(args: &Verify, output: &Output) -> Done {
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let weights = match &args.weights {
-        Some(path) => Some(digest::digest(path, output)?.root),
+        Some(path) => Some(weights(path, args.tensor.as_deref(), output)?),
         None => None,
     };
     let earlier = args.earlier.as_deref().map(earlier::read).transpose()?;
-    let question = Question { policy: policy.as_ref(), weights, earlier: earlier.as_ref() };
-    let report = target::verify(&args.target, &question)?;
-    let json = serde_json::to_value(&report).map_err(Failure::input)?;
-    output.result(&json, ReportText(&report));
+    let root = weights.as_ref().and_then(Weights::root);
+    let question = Question { policy: policy.as_ref(), weights: root, earlier: earlier.as_ref() };
+    let mut report = target::verify(&args.target, &question)?;
+    let Some(Weights::Shown(shown)) = weights else {
+        let json = serde_json::to_value(&report).map_err(Failure::input)?;
+        output.result(&json, ReportText(&report));
+        return Ok(exit_code(&report));
+    };
+    if !shown.holds() {
+        fail(&mut report, &shown);
+    }
+    let mut json = serde_json::to_value(&report).map_err(Failure::input)?;
+    json["weight_proof"] = shown.json();
+    output.result(&json, format_args!("{}\n\n{}", shown.text(), ReportText(&report)));
     Ok(exit_code(&report))
+}
+
+/// A proof that does not hold is a failure whatever the log says: what is held may well lead to another
+/// root that is in it.
+fn fail(report: &mut Report, shown: &Shown) {
+    report.verdict = Verdict::Failed;
+    report.verdict_text = Verdict::Failed.text(None);
+    report.meets_policy = report.meets_policy.map(|_| false);
+    report.checks.push(Check {
+        name: "weights",
+        title: "What you hold belongs to weights in the log",
+        result: Outcome::Fail,
+        reason: "it is not what the .weight-proof is about".to_owned(),
+        stands_on: vec![Bytes {
+            what: "root that what you hold leads to".to_owned(),
+            bytes: hex(&shown.leads_to),
+        }],
+    });
+}
+
+/// What the person holds of the model.
+enum Weights {
+    /// All of it, and its root.
+    Whole(Hash),
+    /// A proof, and perhaps the tensor it is about.
+    Shown(Box<Shown>),
+}
+
+impl Weights {
+    /// The root to be found in the log.
+    fn root(&self) -> Option<Hash> {
+        match self {
+            Self::Whole(root) => Some(*root),
+            Self::Shown(shown) => shown.holds().then_some(shown.leads_to),
+        }
+    }
+}
+
+fn weights(path: &Path, tensor: Option<&Path>, output: &Output) -> Result<Weights, Failure> {
+    if weight_proof::is_one(path)? {
+        return Shown::new(path, tensor).map(|shown| Weights::Shown(Box::new(shown)));
+    }
+    if tensor.is_some() {
+        return Err(Failure::input(format!(
+            "{}: not a .weight-proof; --tensor goes with one",
+            path.display()
+        )));
+    }
+    Ok(Weights::Whole(digest::digest(path, output)?.root))
 }
 
 /// 0 verified and policy met, 1 failed or policy not met, 4 consistent with itself but no policy given.

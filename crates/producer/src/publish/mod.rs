@@ -51,7 +51,7 @@ use crate::folder::{Folder, Lock};
 use crate::head::SignedHead;
 use crate::keys::Passphrase;
 use crate::reader::LogReader;
-use crate::signer::{FileSigner, verifier_key};
+use crate::signer::{FileSigner, LogKeys, verifier_key};
 
 /// How to publish.
 #[derive(Clone, Debug, Default)]
@@ -185,7 +185,8 @@ impl Publisher {
     /// # Errors
     /// The log is damaged or the queue cannot be written.
     pub fn enqueue_newest(&mut self) -> Result<bool> {
-        let head = SignedHead::read_ours(&self.folder.checkpoint(), &self.vkey)?;
+        let own = LogKeys { own: self.vkey.clone(), second: None };
+        let head = SignedHead::read_ours(&self.folder.checkpoint(), &own)?;
         self.enqueue(&head)
     }
 

@@ -17,7 +17,7 @@ use sigstore_verify::{PublicKeyVerificationPolicy, Verifier};
 
 use super::{Anchor, AnchorError, LogPosition, PAYLOAD_TYPE, PublishedHead, crypto};
 use crate::merkle::{Hash, sha256};
-use crate::note::Note;
+use crate::note::{KeyKind, Note, VerifierKey};
 
 /// A bundle or a stamp larger than this is refused unread, in bytes. Real ones have 5 KB.
 const MAX_PART: usize = 128 << 10;
@@ -50,6 +50,19 @@ pub struct VerifiedAnchor {
     pub signed: Option<Clock>,
     /// When such a clock saw it in the public log.
     pub public: Option<Clock>,
+}
+
+/// A public log of the trusted root.
+#[derive(Clone, Debug)]
+pub struct PublicLog {
+    /// Its id in the trusted root, lower-case hex.
+    pub id: String,
+    /// Its name, the first line of its checkpoints.
+    pub origin: String,
+    /// Its base URL.
+    pub url: String,
+    /// The key of its checkpoints, if they are signed with Ed25519 under its name, as Rekor v2 does.
+    pub key: Option<VerifierKey>,
 }
 
 /// A time and whose it is.
@@ -95,6 +108,22 @@ impl AnchorTrust {
         Verifier::new(&trusted).map_err(|e| root(&e))?;
         let authorities = authorities(&trusted);
         Ok(Self { publishers, root: trusted, authorities })
+    }
+
+    /// The publishing keys, as SubjectPublicKeyInfo.
+    pub fn publishers(&self) -> impl Iterator<Item = &[u8]> {
+        self.publishers.iter().map(DerPublicKey::as_bytes)
+    }
+
+    /// The public logs of the trusted root.
+    pub fn public_logs(&self) -> Vec<PublicLog> {
+        let public = |log: &TransparencyLog| PublicLog {
+            id: hex::encode(log.log_id.key_id.as_bytes()),
+            origin: host(&log.base_url).to_owned(),
+            url: log.base_url.clone(),
+            key: note_key(log),
+        };
+        self.root.tlogs.iter().map(public).collect()
     }
 
     /// Verifies an anchor.
@@ -154,9 +183,7 @@ impl AnchorTrust {
 
     /// The log of the trusted root that the entry names.
     fn log(&self, entry: &TransparencyLogEntry) -> Result<&TransparencyLog, AnchorError> {
-        self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id).ok_or_else(
-            || AnchorError::new("it is in a transparency log that your trusted root does not name"),
-        )
+        log_of(entry, &self.root)
     }
 
     /// What `sigstore-verify` checks, with no log but the one that the entry names: else the key of one
@@ -340,6 +367,36 @@ fn only_entry(bundle: &Bundle) -> Result<&TransparencyLogEntry, AnchorError> {
     }
 }
 
+fn log_of<'a>(
+    entry: &TransparencyLogEntry,
+    root: &'a TrustedRoot,
+) -> Result<&'a TransparencyLog, AnchorError> {
+    root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id).ok_or_else(|| {
+        AnchorError::new("it is in a transparency log that your trusted root does not name")
+    })
+}
+
+/// The trusted root with no logs but those that the entries of a bundle name, if each entry is proven in
+/// a checkpoint of the log it names: what `sigstore-verify` leaves to its callers.
+///
+/// # Errors
+/// An entry names an unknown log, or its checkpoint is another log's.
+pub fn named_logs(bundle: &Bundle, root: &TrustedRoot) -> Result<TrustedRoot, AnchorError> {
+    let mut logs: Vec<TransparencyLog> = Vec::new();
+    for entry in &bundle.verification_material.tlog_entries {
+        let log = log_of(entry, root)?;
+        if entry.inclusion_proof.is_some() {
+            log_checkpoint(entry, log)?;
+        }
+        if logs.iter().all(|have| have.log_id.key_id != log.log_id.key_id) {
+            logs.push(log.clone());
+        }
+    }
+    let mut root = root.clone();
+    root.tlogs = logs;
+    Ok(root)
+}
+
 /// The signed checkpoint that the entry is proven in, if it is of that log. `sigstore-verify` accepts
 /// any origin under a right signature.
 fn log_checkpoint(
@@ -357,8 +414,8 @@ fn log_checkpoint(
     let origin = origin_of(&note.text);
     // v1 adds the tree's number to its name: `rekor.sigstore.dev - 1193050959916656506`.
     let named = match entry.kind_version {
-        KindVersion::DsseV001 => origin.split(" - ").next() == Some(host),
-        _ => origin == host,
+        KindVersion::HashedRekordV002 => origin == host,
+        _ => origin.split(" - ").next() == Some(host),
     };
     if named {
         Ok(envelope.to_owned())
@@ -375,6 +432,15 @@ fn log_checkpoint(
 fn host(base_url: &str) -> &str {
     let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
     rest.trim_end_matches('/')
+}
+
+/// The key of a log whose id is that of the Ed25519 key in C2SP signed notes.
+fn note_key(log: &TransparencyLog) -> Option<VerifierKey> {
+    /// SubjectPublicKeyInfo up to the key (RFC 8410 §4).
+    const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    let raw = log.public_key.raw_bytes.as_bytes().strip_prefix(&ED25519)?;
+    let key = VerifierKey::new(host(&log.base_url), KeyKind::Ed25519, raw.try_into().ok()?).ok()?;
+    log.log_id.key_id.as_bytes().starts_with(&key.id()).then_some(key)
 }
 
 fn origin_of(checkpoint: &str) -> String {

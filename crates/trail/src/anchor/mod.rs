@@ -17,7 +17,7 @@ mod crypto;
 mod statement;
 
 #[cfg(feature = "anchors")]
-pub use check::{AnchorTrust, Clock, VerifiedAnchor};
+pub use check::{AnchorTrust, Clock, PublicLog, VerifiedAnchor, named_logs};
 #[cfg(feature = "anchors")]
 pub use crypto::install as install_crypto;
 pub use statement::{

@@ -99,8 +99,10 @@ impl PublishedHead {
     /// # Errors
     /// It is of another type, or not written the one way it must be.
     pub fn parse(payload: &[u8]) -> Result<(Self, Hash), AnchorError> {
-        let statement: Statement = serde_json::from_slice(payload)
-            .map_err(|_| AnchorError::new("what was signed is no statement of a published head"))?;
+        // From text, as everything else is read here: each kind of reader is another copy of the parser.
+        let none = || AnchorError::new("what was signed is no statement of a published head");
+        let text = str::from_utf8(payload).map_err(|_| none())?;
+        let statement: Statement = serde_json::from_str(text).map_err(|_| none())?;
         if statement.statement_type != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE
         {
             return Err(AnchorError::new("what was signed is a statement of another type"));

@@ -5,6 +5,7 @@
 use super::heads::Heads;
 use super::replay::Replay;
 use super::{Parts, absent, count, fail, pass};
+use crate::evidence::MAX_ANCHORS;
 use crate::policy::TrustPolicy;
 use crate::report::{AnchorReport, Check};
 use crate::time::to_rfc3339;
@@ -13,9 +14,9 @@ const PUBLICATION: &str = "Published in a public transparency log";
 const SEQUENCE: &str = "No gap or conflict among the published heads";
 const TIME: &str = "A clock that is not the producer's saw it published";
 
-/// So many anchors are looked at; a file that holds fewer than all begins with the first. Below the limit of
-/// heads, so that the heads they are about, and a hundred others, fit into a file.
-pub const MAX_ANCHORS: usize = 900;
+/// A file with so many anchors need not begin with the first: they, the heads that they are about and a
+/// hundred other heads fit into it.
+pub const MANY_ANCHORS: usize = 900;
 
 /// What the anchors amount to.
 #[derive(Debug, Default)]
@@ -185,12 +186,15 @@ fn nothing(required: u64, here: &str) -> Check {
 
 fn publication(list: &[AnchorReport], required: u64) -> Check {
     let here = count(list.len() as u64, "anchor", "anchors");
-    if (list.len() as u64) < required {
-        return fail(
-            "anchors",
-            PUBLICATION,
-            format!("your policy requires {required} and there is {here}"),
+    // Without an independent time an anchor shows a place, and nothing of when it was taken.
+    let timed = list.iter().filter(|anchor| anchor.public_at.is_some()).count() as u64;
+    if timed < required {
+        let reason = format!(
+            "your policy requires {} with an independent time, and of {here} here {timed} {} one",
+            count(required, "anchor", "anchors"),
+            if timed == 1 { "has" } else { "have" },
         );
+        return fail("anchors", PUBLICATION, reason);
     }
     let mut logs: Vec<&str> = list.iter().map(|anchor| anchor.log.as_str()).collect();
     logs.sort_unstable();
@@ -211,7 +215,7 @@ fn publication(list: &[AnchorReport], required: u64) -> Check {
 /// it. A head may stand in several public logs under one number.
 fn sequence(list: &[AnchorReport]) -> Result<String, String> {
     let first = list.first().map_or(0, |anchor| anchor.sequence);
-    if first > 0 && list.len() < MAX_ANCHORS {
+    if first > 0 && list.len() < MANY_ANCHORS {
         return Err(format!("the published heads 0 to {} are missing", first - 1));
     }
     for pair in list.windows(2) {

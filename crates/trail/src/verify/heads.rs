@@ -27,6 +27,8 @@ pub struct Heads {
     pub signers: Vec<VerifierKey>,
     /// Chosen keys among them.
     pub chosen_signers: Vec<VerifierKey>,
+    /// What is wrong with a post-quantum cosignature that a chosen key is said to have made.
+    pub cosignature_fault: Option<String>,
 }
 
 /// A head that could be read.
@@ -36,6 +38,8 @@ pub struct SignedHead {
     pub note: Note,
     /// The keys whose signature verified.
     pub signed_by: Vec<VerifierKey>,
+    /// The ML-DSA-44 keys of the policy's quorum whose cosignature verified.
+    pub cosigned_by: Vec<VerifierKey>,
 }
 
 impl Heads {
@@ -52,6 +56,16 @@ impl Heads {
         let first = self.list.first().map(|head| head.signed_by.clone()).unwrap_or_default();
         let all = |key: &VerifierKey| self.list.iter().all(|head| head.signed_by.contains(key));
         first.into_iter().filter(all).collect()
+    }
+
+    /// Whether this ML-DSA-44 key cosigned any head.
+    pub fn cosigned_any(&self, key: &VerifierKey) -> bool {
+        self.list.iter().any(|head| head.cosigned_by.contains(key))
+    }
+
+    /// Whether this ML-DSA-44 key cosigned every head.
+    pub fn cosigned_all(&self, key: &VerifierKey) -> bool {
+        !self.list.is_empty() && self.list.iter().all(|head| head.cosigned_by.contains(key))
     }
 
     pub fn origin(&self) -> Option<&str> {
@@ -125,7 +139,7 @@ pub fn read(heads: &[Head]) -> Result<Vec<SignedHead>, String> {
                 return Err(format!("tree head {number} is smaller than the one before it"));
             }
         }
-        list.push(SignedHead { checkpoint, note, signed_by: Vec::new() });
+        list.push(SignedHead { checkpoint, note, signed_by: Vec::new(), cosigned_by: Vec::new() });
     }
     if list.is_empty() { Err("there is no tree head in the file".into()) } else { Ok(list) }
 }

@@ -6,6 +6,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `heads` | tree heads: form, signatures, consistency |
+//! | `hybrid` | the post-quantum signature beside a head's own |
 //! | `replay` | the entries, read once in order |
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
@@ -19,6 +20,7 @@ mod anchors;
 mod claims;
 mod heads;
 mod history;
+mod hybrid;
 mod places;
 mod replay;
 mod requirements;
@@ -36,7 +38,7 @@ use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
 use crate::report::{Bytes, Check, Outcome, Report};
 
-pub use anchors::MAX_ANCHORS;
+pub use anchors::MANY_ANCHORS;
 pub use history::Earlier;
 use replay::Wanted;
 use summary::Gave;
@@ -150,7 +152,8 @@ pub fn verify_parts(
 ) -> Report {
     let policy = question.policy;
     let mut checks = Vec::new();
-    let heads = heads::check(parts, policy, &mut checks);
+    let mut heads = heads::check(parts, policy, &mut checks);
+    hybrid::verify(&mut heads, policy);
     let before = question.earlier.map(|earlier| history::read(earlier, &heads, policy));
     let card = claims::read(parts, &mut checks);
     let of_both = heads.list.iter().chain(before.iter().flat_map(|before| &before.heads.list));

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::anchors::Anchors;
 use super::heads::Heads;
+use super::hybrid;
 use super::replay::Replay;
 use super::{absent, bytes, count, fail, pass};
 use crate::policy::TrustPolicy;
 use crate::report::Check;
 use crate::time::{days_until, to_rfc3339};
+use crate::tlog_policy::Cosigned;
 
 const SIGNER: &str = "Signed by a key you chose";
 const WITNESSES: &str = "Cosigned by witnesses";
@@ -36,14 +38,7 @@ pub fn check(
             fail("policy.complete", TITLE, "they are not all here")
         });
     }
-    if required.hybrid {
-        const TITLE: &str = "Your policy asks for a second, post-quantum signature";
-        checks.push(fail(
-            "policy.hybrid",
-            TITLE,
-            "no tree head here carries one that this version can verify",
-        ));
-    }
+    checks.extend(hybrid::check(policy, heads));
     if let Some(days) = required.max_age_days {
         checks.push(age(days, policy, anchors));
     }
@@ -106,22 +101,27 @@ fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
         Some(Err(e)) => return fail("policy.witnesses", WITNESSES, e.to_string()),
         None => BTreeMap::new(),
     };
-    let names: Vec<String> = cosigners
-        .iter()
-        .map(|(name, cosigned)| {
-            format!("{name} at {}", to_rfc3339(cosigned.at.saturating_mul(1_000_000)))
-        })
-        .collect();
+    // A log's own second signature may be what a quorum asks for. It shows nobody else to have seen the log.
+    let own = |cosigned: &Cosigned| Some(cosigned.key.name()) == heads.origin();
+    let others = policy
+        .tlog
+        .quorum_keys()
+        .any(|key| cosigners.values().any(|cosigned| cosigned.key == *key && !own(cosigned)));
     if policy.tlog.wants_witnesses() {
-        return if policy.tlog.quorum_met(&cosigners) {
+        return if !policy.tlog.quorum_met(&cosigners) {
+            let reason = format!(
+                "your policy's quorum is not met by {}",
+                count(cosigners.len() as u64, "cosignature", "cosignatures")
+            );
+            fail("policy.witnesses", WITNESSES, reason)
+        } else if others {
+            let names: Vec<String> = cosigners.iter().map(named).collect();
             let reason = format!("your quorum is met by {}, by their own clocks", names.join(", "));
             pass("policy.witnesses", WITNESSES, reason)
         } else {
-            let reason = format!(
-                "your policy's quorum is not met by {}",
-                count(names.len() as u64, "witness", "witnesses")
-            );
-            fail("policy.witnesses", WITNESSES, reason)
+            let missing = if policy.requirements.witnesses { fail } else { absent };
+            let reason = "your quorum is met by the log's own cosignature, and by no witness";
+            missing("policy.witnesses", WITNESSES, reason)
         };
     }
     if policy.requirements.witnesses {
@@ -132,4 +132,12 @@ fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
         );
     }
     absent("policy.witnesses", WITNESSES, "your policy asks for none")
+}
+
+/// A cosigner and its time, which it need not state.
+fn named((name, cosigned): (&String, &Cosigned)) -> String {
+    match cosigned.at {
+        0 => name.clone(),
+        at => format!("{name} at {}", to_rfc3339(at.saturating_mul(1_000_000))),
+    }
 }

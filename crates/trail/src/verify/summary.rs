@@ -5,6 +5,7 @@ use super::claims::CheckedCard;
 use super::count;
 use super::heads::Heads;
 use super::history;
+use super::hybrid;
 use super::replay::Replay;
 use super::{Parts, some_of};
 use crate::card::{ClaimKind, PRIVACY_SCOPE};
@@ -94,7 +95,9 @@ fn key_source(policy: Option<&TrustPolicy>, heads: &Heads) -> String {
     };
     let used =
         if heads.chosen_signers.is_empty() { &policy.tlog.logs } else { &heads.chosen_signers };
-    let fingerprints: Vec<String> = used.iter().map(VerifierKey::fingerprint_hex).collect();
+    let second = hybrid::keys(policy).filter(|key| heads.cosigned_any(key));
+    let fingerprints: Vec<String> =
+        used.iter().chain(second).map(VerifierKey::fingerprint_hex).collect();
     let chosen_on = if policy.chosen_on.is_empty() { "an unknown day" } else { &policy.chosen_on };
     let mut text = format!(
         "Keys: from {}, chosen by you on {chosen_on}, fingerprint {}. We cannot know whose key this is; \
@@ -111,18 +114,24 @@ fn key_source(policy: Option<&TrustPolicy>, heads: &Heads) -> String {
 fn keys(policy: Option<&TrustPolicy>, heads: &Heads) -> Vec<Key> {
     let chosen = policy.map(|policy| policy.tlog.logs.as_slice()).unwrap_or_default();
     let others = heads.signers.iter().filter(|key| !chosen.contains(key));
-    chosen
-        .iter()
-        .chain(others)
-        .map(|key| Key {
-            name: key.name().to_owned(),
-            key_id: key.id_hex(),
-            algorithm: key.kind().algorithm(),
-            fingerprint: key.fingerprint_hex(),
-            chosen: chosen.contains(key),
-            signed: heads.signers.contains(key),
-        })
-        .collect()
+    let of_log = chosen.iter().chain(others);
+    let mut keys: Vec<Key> = of_log
+        .map(|key| described(key, chosen.contains(key), heads.signers.contains(key)))
+        .collect();
+    let second = policy.into_iter().flat_map(hybrid::keys);
+    keys.extend(second.map(|key| described(key, true, heads.cosigned_all(key))));
+    keys
+}
+
+fn described(key: &VerifierKey, chosen: bool, signed: bool) -> Key {
+    Key {
+        name: key.name().to_owned(),
+        key_id: key.id_hex(),
+        algorithm: key.kind().algorithm(),
+        fingerprint: key.fingerprint_hex(),
+        chosen,
+        signed,
+    }
 }
 
 fn head_report(head: &super::heads::SignedHead) -> HeadReport {
@@ -132,6 +141,7 @@ fn head_report(head: &super::heads::SignedHead) -> HeadReport {
         signed_by: head
             .signed_by
             .iter()
+            .chain(&head.cosigned_by)
             .map(|key| format!("{}+{}", key.name(), key.id_hex()))
             .collect(),
     }
@@ -190,6 +200,13 @@ impl Sentences<'_> {
         let size = self.heads.newest().map_or(0, |head| head.size);
         if self.passed("policy.signer") {
             list.push("Every tree head here was signed with the key you chose.".to_owned());
+        }
+        if self.passed("policy.hybrid") {
+            list.push(
+                "Every tree head here carries an ML-DSA-44 signature by a key you chose as well, which is \
+                 made to hold against quantum computers."
+                    .to_owned(),
+            );
         }
         if self.passed("entries.complete") {
             list.push(format!(
@@ -253,6 +270,13 @@ impl Sentences<'_> {
         }
         if !self.passed("policy.witnesses") {
             list.push("That others saw the same log: no quorum of witnesses is shown.".to_owned());
+        }
+        if self.passed("policy.hybrid") {
+            list.push(
+                "That a date would hold against quantum computers: public anchors and their time stamps are \
+                 signed with classical algorithms only."
+                    .to_owned(),
+            );
         }
         if !self.replay.complete {
             list.push(

@@ -18,7 +18,7 @@ pub fn check(root: Option<Hash>, replay: &Replay, checks: &mut Vec<Check>) {
     let mut check = if !replay.proven {
         absent("weights", TITLE, "the entries are not shown to be in the log")
     } else if !found.is_empty() {
-        pass("weights", TITLE, some_of(&found))
+        pass("weights", TITLE, some_of(&found) + &not_the_last(root, replay))
     } else if replay.complete {
         fail("weights", TITLE, "no checkpoint or update in the log has their root")
     } else {
@@ -32,13 +32,25 @@ pub fn check(root: Option<Hash>, replay: &Replay, checks: &mut Vec<Check>) {
     checks.push(check);
 }
 
+/// Someone who asks for the final model must not be content with an earlier one.
+fn not_the_last(root: Hash, replay: &Replay) -> String {
+    let root = hex::encode(root);
+    let Some(last) = replay.weights.back().filter(|last| last.root != root) else {
+        return String::new();
+    };
+    let whole = if replay.complete { "log" } else { "file" };
+    format!("; but NOT the last weights in this {whole}: those are {}", named(last))
+}
+
 fn describe(event: &WeightsEvent) -> String {
+    format!("they are {}", named(event))
+}
+
+fn named(event: &WeightsEvent) -> String {
     let entry = event.entry;
     match (&event.name, event.step) {
-        (Some(name), _) => format!("they are the checkpoint {name} (entry {entry})"),
-        (None, Some(step)) => {
-            format!("they are what the update of step {step} left (entry {entry})")
-        }
-        (None, None) => format!("they are what an update left (entry {entry})"),
+        (Some(name), _) => format!("the checkpoint {name} (entry {entry})"),
+        (None, Some(step)) => format!("what the update of step {step} left (entry {entry})"),
+        (None, None) => format!("what an update left (entry {entry})"),
     }
 }

@@ -96,7 +96,7 @@ impl Log {
     }
 
     pub fn vkey(&self) -> VerifierKey {
-        VerifierKey::new(&self.origin, KeyKind::Ed25519, self.key.verifying_key().to_bytes())
+        VerifierKey::new(&self.origin, KeyKind::Ed25519, self.key.verifying_key().as_bytes())
             .unwrap()
     }
 

@@ -1,0 +1,134 @@
+// What a person who opens such a file asks, in their order, with the answers this report gives.
+
+import { details, make } from "./make.js";
+import { count, fileText, fingerprint, moment } from "./values.js";
+import { CAN_ASSERT, KIND_MEANING, NEXT_STEP, NOBODY, NOTHING_ASSERTED, NOT_ALL_SIGNED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, OWN_CLOCK, POLICY_MET, POLICY_NOT_MET, PROVEN } from "./words.js";
+
+/** @import { ClaimKind, ClaimStatus, Report } from "../index.js" */
+
+/** How many asserted claims are named here; the model card has all. */
+const NAMED = 8;
+
+/**
+ * @param {Report} report
+ * @param {() => void} addKeys
+ */
+export function answersView(report, addKeys) {
+  const about = situation(report);
+  return make(
+    "dl",
+    { class: "answers" },
+    ...answer("Who signed it?", ...signers(report, addKeys)),
+    ...answer("Since when does it exist?", ...since(report)),
+    ...answer("What is proven?", make("p", null, PROVEN[about])),
+    ...answer("What is only claimed?", ...claimed(report)),
+    ...(report.card === null ? [] : answer("How far is the model card checked?", ...claimKinds(report, about))),
+    ...answer("What can no such file prove?", make("p", { class: "not-proven" }, report.not_proven)),
+    ...answer("What can I do next?", make("p", null, NEXT_STEP[about])),
+  );
+}
+
+/**
+ * The verdict, where two need other answers: a file that is sound, but not about the model that the
+ * person brought; and keys that are of another log.
+ *
+ * @param {Report} report
+ * @returns {keyof typeof PROVEN}
+ */
+function situation(report) {
+  if (report.verdict === "failed" && report.checks.every((check) => check.result !== "fail" || check.name === "weights")) return "other-model";
+  if (report.verdict === "self-consistent" && report.meets_policy !== null) return "other-keys";
+  return report.verdict;
+}
+
+/** Whether a check of the file itself failed, not only what the person requires. @param {Report} report */
+function contradicted(report) {
+  return report.checks.some((check) => check.result === "fail" && check.name !== "weights" && !check.name.startsWith("policy."));
+}
+
+/**
+ * @param {string} question
+ * @param {...(Node | null)} content
+ */
+function answer(question, ...content) {
+  return [make("dt", null, question), make("dd", null, ...content)];
+}
+
+/**
+ * @param {Report} report
+ * @param {() => void} addKeys
+ */
+function signers(report, addKeys) {
+  const signed = report.keys.filter((key) => key.signed);
+  return [
+    ...signed.map((key) =>
+      make(
+        "p",
+        { class: "signer" },
+        key.chosen ? "The key you chose, which names itself " : "A key that you did not choose, which names itself ",
+        fileText(key.name),
+        ". Its fingerprint, to compare: ",
+        fingerprint(key.fingerprint),
+      ),
+    ),
+    signed.length === 0 ? make("p", null, NOBODY) : null,
+    signed.some((key) => key.chosen) && contradicted(report) ? make("p", null, NOT_ALL_SIGNED) : null,
+    make("p", { class: "key-source" }, report.key_source),
+    report.meets_policy === null ? null : make("p", null, report.meets_policy ? POLICY_MET : POLICY_NOT_MET),
+    report.verdict === "self-consistent" && report.meets_policy === null
+      ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
+      : null,
+  ];
+}
+
+/** @param {Report} report */
+function since(report) {
+  const times = report.runs.flatMap((run) => [run.started, run.ended]).filter((time) => time !== null).sort().map(moment);
+  const [first, last] = [times[0], times.at(-1)];
+  return [
+    make("p", null, report.verdict === "public" ? `${report.verdict_text}.` : NO_DATE),
+    report.publication ? make("p", null, report.publication) : null,
+    first === undefined || last === undefined
+      ? null
+      : make("p", null, `${OWN_CLOCK} `, first === last ? first : `${first} to ${last}`, "."),
+  ];
+}
+
+/** @param {Report} report */
+function claimed(report) {
+  if (report.card === null) return [make("p", null, NO_CARD)];
+  const asserted = report.card.claims.filter((claim) => claim.kind === "asserted");
+  const titles = [...new Set(asserted.map((claim) => claim.title))];
+  const left = titles.length - NAMED;
+  if (asserted.length === 0) return [make("p", null, NOTHING_ASSERTED)];
+  return [
+    make("p", null, `${CAN_ASSERT} `, ...titles.slice(0, NAMED).flatMap((title, i) => [i > 0 ? "; " : "", fileText(title)]), left > 0 ? `; and ${count(left)} more in the model card` : "", "."),
+  ];
+}
+
+/**
+ * @param {Report} report
+ * @param {keyof typeof PROVEN} about
+ */
+function claimKinds(report, about) {
+  const kinds = /** @type {ClaimKind[]} */ (["recomputed", "committed", "asserted"]);
+  return [
+    about === "failed" ? make("p", { class: "caution" }, NOT_TO_RELY_ON) : null,
+    make("div", { class: "kinds" }, make("ul", null, ...kinds.map((kind) => make("li", null, claimKind(report, kind))))),
+  ];
+}
+
+/**
+ * @param {Report} report
+ * @param {ClaimKind} kind
+ */
+function claimKind(report, kind) {
+  // The counts leave out what failed and what this file does not establish.
+  const others = (/** @type {ClaimStatus} */ status, /** @type {string} */ word) => {
+    const n = report.card?.claims.filter((claim) => claim.kind === kind && claim.status === status).length ?? 0;
+    return n > 0 ? `${count(n)} ${n === 1 ? "other" : "others"} ${word}` : "";
+  };
+  const notes = [others("failed", "failed"), others("not_established", "not established here")].filter(Boolean);
+  const summary = make("span", null, make("strong", null, count(report.claim_counts[kind])), ` ${kind}`, notes.length > 0 ? ` (${notes.join(", ")})` : null);
+  return details(summary, make("p", null, KIND_MEANING[kind]));
+}

@@ -1,0 +1,352 @@
+//! `cargo xtask fuzz`: lets libFuzzer drive the targets of `tests/fuzz`.
+//!
+//! The stable compiler's own coverage instrumentation is all that libFuzzer needs: no nightly, no
+//! sanitizer, which would only watch over `unsafe` code, of which the workspace has none.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// How long each target may run, in seconds, unless the command says otherwise.
+const SECONDS: u64 = 60;
+
+/// What cargo-fuzz passes as well: counters and comparisons at every edge, in one unit per crate.
+const COVERAGE: [&str; 7] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+];
+
+/// The longest input tried: what follows from longer ones follows from shorter ones.
+const MAX_LENGTH: &str = "-max_len=65536";
+
+/// How many edges an input must add to come into the repository's corpus, which stays small.
+const LEAST_GAIN: usize = 12;
+
+/// What the command line asks for.
+struct Plan {
+    targets: Vec<String>,
+    time: Duration,
+    /// Whether to take what was found into the repository's corpus.
+    keep: bool,
+}
+
+/// What fuzzing one target came to.
+#[derive(Default)]
+struct Outcome {
+    executions: u64,
+    edges: u64,
+    corpus: usize,
+    findings: Vec<PathBuf>,
+}
+
+/// Runs the targets named in the arguments, or all, one after the other.
+pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let plan = plan(workspace, arguments)?;
+    let fuzzer = build(workspace)?;
+    let mut findings = Vec::new();
+    for name in &plan.targets {
+        let target = Target::new(workspace, &fuzzer, name);
+        let outcome = target.fuzz(plan.time)?;
+        if plan.keep {
+            target.keep()?;
+        }
+        println!(
+            "{name}: {} executions, {} edges covered, {} inputs in the corpus, {} findings",
+            outcome.executions,
+            outcome.edges,
+            outcome.corpus,
+            outcome.findings.len()
+        );
+        findings.extend(outcome.findings);
+    }
+    let list: Vec<String> = findings.iter().map(|path| path.display().to_string()).collect();
+    ensure!(
+        findings.is_empty(),
+        "the targets failed on these inputs; once mended, put them into tests/fuzz/corpus:\n{}",
+        list.join("\n")
+    );
+    Ok(())
+}
+
+fn plan(workspace: &Workspace, arguments: &[String]) -> Result<Plan> {
+    let known = all_targets(workspace)?;
+    let mut plan = Plan { targets: Vec::new(), time: Duration::from_secs(SECONDS), keep: false };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => {
+                let seconds = arguments.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+                let seconds = seconds.context("--seconds takes a number from 1")?;
+                plan.time = Duration::from_secs(seconds);
+            }
+            "--keep" => plan.keep = true,
+            name if known.iter().any(|target| target == name) => plan.targets.push(name.into()),
+            other => bail!("no target is called `{other}`; there are: {}", known.join(", ")),
+        }
+    }
+    if plan.targets.is_empty() {
+        plan.targets = known;
+    }
+    Ok(plan)
+}
+
+/// Every target has a folder in the corpus, as its test demands.
+fn all_targets(workspace: &Workspace) -> Result<Vec<String>> {
+    let folders = fs::read_dir(workspace.path("tests/fuzz/corpus"))?;
+    let name = |folder: fs::DirEntry| folder.file_name().to_string_lossy().into_owned();
+    let mut names: Vec<String> = folders.map(|folder| Ok(name(folder?))).collect::<Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the one binary of all targets, apart from all other builds, which have other flags.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let host = host(workspace)?;
+    let folder = workspace.target()?.join("fuzz");
+    // With a target named, the flags are not for build scripts and macros.
+    let build = shell::run(
+        workspace
+            .cargo()
+            .args(["build", "--quiet", "--package=fuzz", "--bin=libfuzzer"])
+            .args(["--features=libfuzzer", "--release"])
+            .arg("--config=profile.release.debug-assertions=true")
+            .arg("--config=profile.release.overflow-checks=true")
+            .arg(format!("--target={host}"))
+            .arg("--target-dir")
+            .arg(&folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f")),
+    );
+    build.context("cannot build the fuzzer; libFuzzer takes a C++ compiler (Debian: g++)")?;
+    Ok(folder.join(host).join("release/libfuzzer"))
+}
+
+/// The machine that the compiler runs on, as `rustc -vV` names it.
+fn host(workspace: &Workspace) -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = shell::output(Command::new(rustc).arg("-vV").current_dir(&workspace.root))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+struct Target<'a> {
+    name: &'a str,
+    fuzzer: &'a Path,
+    dictionary: PathBuf,
+    /// What the repository holds.
+    seeds: PathBuf,
+    /// What fuzzing found here, kept from one run to the next.
+    corpus: PathBuf,
+    findings: PathBuf,
+    /// Vectors that are inputs as they are.
+    vectors: Option<PathBuf>,
+}
+
+impl<'a> Target<'a> {
+    fn new(workspace: &Workspace, fuzzer: &'a Path, name: &'a str) -> Self {
+        let cache = workspace.cache().join("fuzz").join(name);
+        let vectors = ["evidence", "verify"].contains(&name);
+        Self {
+            name,
+            fuzzer,
+            dictionary: workspace.path("tests/fuzz/words.dict"),
+            seeds: workspace.path("tests/fuzz/corpus").join(name),
+            corpus: cache.join("corpus"),
+            findings: cache.join("findings"),
+            vectors: vectors.then(|| workspace.path("transparency/vectors/evidence")),
+        }
+    }
+
+    /// Fuzzes until the time is over, a slice of it gives no new edge, or something is found; then keeps
+    /// of the local corpus only what adds to the seeds.
+    fn fuzz(&self, time: Duration) -> Result<Outcome> {
+        for folder in [&self.corpus, &self.findings] {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        self.forget_mended()?;
+        let start = Instant::now();
+        let slice = (time / 5).max(Duration::from_secs(5)).min(time);
+        let mut outcome = Outcome::default();
+        while start.elapsed() < time {
+            let (executions, edges) = self.slice(slice)?;
+            outcome.executions += executions;
+            outcome.findings = list(&self.findings)?;
+            let grew = edges > outcome.edges;
+            outcome.edges = outcome.edges.max(edges);
+            if !grew || !outcome.findings.is_empty() {
+                break;
+            }
+        }
+        self.minimise()?;
+        outcome.corpus = list(&self.corpus)?.len() + list(&self.seeds)?.len();
+        Ok(outcome)
+    }
+
+    /// Removes the findings of earlier runs that hold now.
+    fn forget_mended(&self) -> Result<()> {
+        for finding in list(&self.findings)? {
+            if self.command().arg(&finding).output()?.status.success() {
+                fs::remove_file(finding)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One run of libFuzzer: how many executions it made, and how many edges the corpus covers after it.
+    fn slice(&self, time: Duration) -> Result<(u64, u64)> {
+        let output = self
+            .command()
+            .arg(format!("-max_total_time={}", time.as_secs()))
+            .arg(format!("-dict={}", self.dictionary.display()))
+            .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=1024"])
+            .arg(&self.corpus)
+            .args(self.sources())
+            .stdout(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {}", self.fuzzer.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            let failure = said.find("panicked at").map_or(&*said, |at| &said[at..]);
+            eprintln!("{}: {}", self.name, failure.trim_end());
+            ensure!(!list(&self.findings)?.is_empty(), "the fuzzer ended with {}", output.status);
+        }
+        let number = |text: &str, after: &str| -> Option<u64> {
+            text.split_once(after)?.1.split_whitespace().next()?.parse().ok()
+        };
+        let executions = number(&said, "stat::number_of_executed_units:").unwrap_or_default();
+        let edges = said.lines().filter_map(|line| number(line, " cov: ")).max();
+        Ok((executions, edges.unwrap_or_default()))
+    }
+
+    /// Leaves in the local corpus only what covers more than the seeds do.
+    fn minimise(&self) -> Result<()> {
+        let merged = self.corpus.with_extension("merged");
+        recreate(&merged)?;
+        let mut folders = vec![merged.clone()];
+        folders.extend(self.sources().map(Path::to_path_buf));
+        folders.push(self.corpus.clone());
+        self.merge(&["-merge=1"], &folders)?;
+        for file in list(&merged)? {
+            let name = file.file_name().unwrap_or_default();
+            if self.sources().any(|folder| folder.join(name).exists()) {
+                fs::remove_file(&file)?;
+            }
+        }
+        fs::remove_dir_all(&self.corpus)?;
+        fs::rename(&merged, &self.corpus)?;
+        Ok(())
+    }
+
+    /// Makes the repository's corpus anew: few inputs that cover nearly every edge. Files that somebody gave a
+    /// name stay.
+    fn keep(&self) -> Result<()> {
+        let (scratch, record) =
+            (self.corpus.with_extension("scratch"), self.corpus.with_extension("record"));
+        recreate(&scratch)?;
+        if record.exists() {
+            fs::remove_file(&record)?;
+        }
+        // Without counters, what libFuzzer records of a file are the edges it covers.
+        let how = format!("-merge_control_file={}", record.display());
+        let mut folders = vec![scratch.clone(), self.seeds.clone(), self.corpus.clone()];
+        folders.extend(self.vectors.clone());
+        self.merge(&["-set_cover_merge=1", "-use_counters=0", &how], &folders)?;
+        let keep = covering(&fs::read_to_string(&record)?, &|file| self.stays(file))?;
+        let old: Vec<PathBuf> = list(&self.seeds)?;
+        for file in keep.iter().filter(|file| !self.stays(file) && !file.starts_with(&self.seeds)) {
+            fs::copy(file, self.seeds.join(file.file_name().unwrap_or_default()))?;
+        }
+        for file in old.iter().filter(|file| !self.stays(file) && !keep.contains(file)) {
+            fs::remove_file(file)?;
+        }
+        fs::remove_dir_all(&scratch)?;
+        fs::remove_file(&record)?;
+        Ok(())
+    }
+
+    /// Whether the file is in the repository whatever it covers.
+    fn stays(&self, file: &Path) -> bool {
+        let vector = self.vectors.as_ref().is_some_and(|folder| file.starts_with(folder));
+        vector || (file.starts_with(&self.seeds) && !is_unnamed(file))
+    }
+
+    fn merge(&self, how: &[&str], folders: &[PathBuf]) -> Result<()> {
+        shell::output(self.command().args(how).args(folders)).map(drop)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.seeds), self.vectors.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.fuzzer);
+        command.env("FUZZ_TARGET", self.name).arg(MAX_LENGTH);
+        command.arg(format!("-artifact_prefix={}/", self.findings.display()));
+        command
+    }
+}
+
+/// Of the files in libFuzzer's record of a merge, those that stay and few others, small ones first, that
+/// together cover nearly every edge.
+///
+/// The record: how many files, how many of them it had before, their paths, then for each file a line
+/// `FT NUMBER EDGE...`.
+fn covering(record: &str, stays: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let mut lines = record.lines();
+    let count = lines.next().and_then(|line| line.parse().ok()).context("no record of a merge")?;
+    let files: Vec<PathBuf> = lines.by_ref().skip(1).take(count).map(PathBuf::from).collect();
+    let mut edges: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); files.len()];
+    for line in lines {
+        let mut words = line.split(' ');
+        if words.next() == Some("FT")
+            && let Some(file) = words.next().and_then(|number| number.parse::<usize>().ok())
+            && let Some(edges) = edges.get_mut(file)
+        {
+            edges.extend(words);
+        }
+    }
+    let mut keep: Vec<usize> = (0..files.len()).filter(|file| stays(&files[*file])).collect();
+    let mut left: BTreeSet<&str> = edges.iter().flatten().copied().collect();
+    keep.iter().for_each(|file| left.retain(|edge| !edges[*file].contains(edge)));
+    let size = |file: usize| fs::metadata(&files[file]).map_or(u64::MAX, |meta| meta.len());
+    while !left.is_empty() {
+        let gain = |file: &usize| (edges[*file].intersection(&left).count(), Reverse(size(*file)));
+        let best = (0..files.len()).max_by_key(gain).filter(|best| gain(best).0 >= LEAST_GAIN);
+        let Some(best) = best else { break };
+        left.retain(|edge| !edges[best].contains(edge));
+        keep.push(best);
+    }
+    Ok(keep.into_iter().map(|file| files[file].clone()).collect())
+}
+
+/// libFuzzer names files by their SHA-1.
+fn is_unnamed(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn recreate(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    files.map(|file| Ok(file?.path())).collect()
+}
