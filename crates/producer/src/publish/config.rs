@@ -2,6 +2,8 @@
 //! trusted root are in force. No address stands in the code.
 //! <https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto>
 
+use std::cmp::Reverse;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -168,7 +170,7 @@ fn by_operator(services: Vec<Service>, known: impl Fn(&Service) -> bool) -> Vec<
         .filter(|s| known(s) && s.valid_for.as_ref().is_none_or(|window| window.holds(at)))
         .collect();
     let start = |s: &Service| s.valid_for.as_ref().and_then(|window| window.start.clone());
-    services.sort_by(|a, b| (b.major_api_version, start(b)).cmp(&(a.major_api_version, start(a))));
+    services.sort_by_key(|service| Reverse((service.major_api_version, start(service))));
     let mut operators: Vec<Vec<Service>> = Vec::new();
     for service in services {
         match operators.iter_mut().find(|group| group[0].operator == service.operator) {
@@ -297,7 +299,7 @@ mod tests {
     fn the_newest_log_in_service_comes_first_and_the_older_are_what_is_left_when_it_is_frozen() {
         let one = vec!["https://new.example", "https://old.example", "https://one.example"];
         let any = Services::from_signing_config(&config(json!({"selector": "ANY"}))).unwrap();
-        assert_eq!(urls(&any), [one.clone()]);
+        assert_eq!(urls(&any), std::slice::from_ref(&one));
         assert_eq!(any.authorities, ["https://tsa.example/stamp"]);
         for selector in [json!({"selector": "ALL"}), json!({"selector": "EXACT", "count": 2})] {
             let all = Services::from_signing_config(&config(selector)).unwrap();
