@@ -10,6 +10,7 @@ mod front;
 mod monitor;
 mod mutations;
 mod publisher;
+mod publishing;
 mod rekor;
 mod tsa;
 mod witness;

@@ -42,12 +42,12 @@ pub enum Command {
     Card(Card),
     /// Write an evidence file.
     Evidence(Evidence),
+    /// Publish the newest tree head: in public transparency logs, with time stamps, and to witnesses.
+    Publish(Publish),
     /// Verify an evidence file, a proof, a log's folder or a log's URL.
     Verify(Verify),
     /// Write the proof that one event is in the log.
     Prove(Prove),
-    /// Ask witnesses to cosign the newest head.
-    Publish(Publish),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
     /// Watch a log: that it only grows, and that nothing is published that it does not show.
@@ -296,6 +296,47 @@ pub struct Evidence {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("where").required(true).multiple(true).args(["rekor", "signing_config"]))]
+pub struct Publish {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// A Rekor log's URL, without `/api/…`; several enter each head in each of them.
+    #[arg(long, value_name = "URL")]
+    pub rekor: Vec<String>,
+    /// The version of its interface.
+    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub rekor_version: u8,
+    /// A time-stamping authority's URL (RFC 3161); of several, the next is asked when one fails.
+    #[arg(long, value_name = "URL")]
+    pub tsa: Vec<String>,
+    /// A Sigstore signing config (v0.2) that names logs and authorities; --rekor and --tsa come before it.
+    #[arg(long, value_name = "FILE")]
+    pub signing_config: Option<PathBuf>,
+    /// The Sigstore trusted root with the keys of logs and authorities [default: policy/trusted_root.json in the
+    /// log's folder, where it is copied to the first time].
+    #[arg(long, value_name = "FILE")]
+    pub trusted_root: Option<PathBuf>,
+    /// The policy whose `witness NAME VKEY URL` lines say whom to ask and whom to believe [default:
+    /// DIR/policy].
+    #[arg(long, value_name = "DIR|FILE")]
+    pub policy: Option<PathBuf>,
+    /// Ask the witness at this URL, and not those at the policy's URLs.
+    #[arg(long, value_name = "URL")]
+    pub witness: Vec<String>,
+    /// Go on, and publish the newest head every so often: 30s, 15m, 6h, 1d.
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::publish::parse_duration)]
+    pub every: Option<Duration>,
+    /// How long to try again while a service is down or busy.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::commands::publish::parse_duration)]
+    pub timeout: Duration,
+    /// Use http:// also beyond this machine.
+    #[arg(long)]
+    pub insecure_http: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct Verify {
     /// An evidence file, a `.tlog-proof`, a log's folder or a log's URL.
     pub target: String,
@@ -325,24 +366,6 @@ pub struct Prove {
     /// The file to write [default: INDEX.tlog-proof].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Publish {
-    /// The log's folder.
-    pub dir: PathBuf,
-    /// The policy whose `witness NAME VKEY URL` lines say whom to ask and whom to believe [default:
-    /// DIR/policy].
-    #[arg(long, value_name = "DIR|FILE")]
-    pub policy: Option<PathBuf>,
-    /// Ask the witness at this URL, and not those at the policy's URLs.
-    #[arg(long, value_name = "URL")]
-    pub witness: Vec<String>,
-    /// How long to wait for one answer, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub timeout: u64,
-    #[command(flatten)]
-    pub unlock: Unlock,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
@@ -51,6 +52,16 @@ impl Output {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// A sign of life on standard error, for what takes as long as others take; hidden where nobody watches.
+    pub fn spinner(&self) -> ProgressBar {
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let spinner = ProgressBar::new_spinner().with_message("Publishing");
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        spinner
     }
 
     /// A progress bar of `length` steps on standard error; hidden where nobody watches.

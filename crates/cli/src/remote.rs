@@ -3,15 +3,24 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use producer::{Published, SignedHead, published_size};
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
+use trail::anchor::Anchor;
 use trail::note::MAX_NOTE;
 use trail::tile::{TileId, TileSource, WIDTH, cut};
+use trail::verify::MANY_ANCHORS;
 
 use crate::failure::Failure;
 
 /// The largest entry bundle: 256 entries of 65,535 bytes, each after its length.
 const MAX_TILE: u64 = 256 * (65_535 + 2);
+
+/// A bundle or a time stamp larger than this is none.
+const MAX_PART: u64 = 1 << 20;
+
+/// In so many public logs at most can one head stand.
+const MAX_PLACES: usize = 16;
 
 /// A log's URL prefix.
 #[derive(Debug)]
@@ -49,6 +58,43 @@ impl RemoteLog {
         let response = self.send(&TileId::bundle(0, size).to_string()).map_err(Failure::Outside)?;
         let status = response.status();
         Ok(![StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED].contains(&status))
+    }
+
+    /// What was published of the log up to this size: sequence number by sequence number, until one is not
+    /// there.
+    pub fn published(&self, size: u64) -> Result<Published, String> {
+        let mut published = Published::default();
+        for sequence in 0.. {
+            let mut anchors = Vec::new();
+            while let Some(bundle) = self.part(sequence, anchors.len(), "sigstore.json")? {
+                // Nobody runs so many logs; a server that has no end of them does not count.
+                if anchors.len() == MAX_PLACES {
+                    return Err(format!("{}: anchors/{sequence} has no end", self.prefix));
+                }
+                let stamp = self.part(sequence, anchors.len(), "tsr")?.map(Into::into);
+                anchors.push(Anchor { stamp, bundle: bundle.into() });
+            }
+            let Some(first) = anchors.first() else { break };
+            let about = published_size(&first.bundle);
+            if about.is_some_and(|about| about > size) {
+                break;
+            }
+            let head = about.map(|about| self.head(about)).transpose()?.flatten();
+            published.push(head, anchors);
+            published.keep_newest(MANY_ANCHORS);
+        }
+        Ok(published)
+    }
+
+    fn part(&self, sequence: u64, n: usize, kind: &str) -> Result<Option<Vec<u8>>, String> {
+        self.find(&format!("anchors/{sequence}/{n}.{kind}"), MAX_PART)
+    }
+
+    fn head(&self, size: u64) -> Result<Option<SignedHead>, String> {
+        let path = format!("heads/{size}");
+        let Some(note) = self.find(&path, MAX_NOTE as u64)? else { return Ok(None) };
+        let head = String::from_utf8(note).map_err(|e| e.to_string()).and_then(SignedHead::parse);
+        head.map(Some).map_err(|e| format!("{}/{path}: {e}", self.prefix))
     }
 
     fn send(&self, path: &str) -> Result<Response, String> {

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use producer::LogReader;
+use producer::{LogReader, SignedHead};
 use trail::Event;
 use trail::checkpoint::Checkpoint;
 use trail::evidence::{HashBytes, Head};
-use trail::merkle::{self, Hash};
+use trail::merkle::{self, Hash, NodeReader};
 use trail::note::Note;
 use trail::report::Report;
 use trail::tile::{CheckedEntries, TileError, TileTree};
-use trail::verify::{self, Earlier, EntryStream, OlderRoot, Parts, Question};
+use trail::verify::{self, Earlier, EntryStream, MANY_ANCHORS, OlderRoot, Parts, Question};
 
 use crate::failure::Failure;
 use crate::remote::RemoteLog;
@@ -32,20 +32,40 @@ fn file(path: &Path, question: &Question<'_>) -> Result<Report, Failure> {
 }
 
 /// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing
-/// in the log.
+/// in the log but for notices of publication.
 fn folder(dir: &Path, question: &Question<'_>) -> Result<Report, Failure> {
     let log = LogReader::open(dir)?;
-    let mut parts = Parts { heads: vec![head(&log.head().note, &[])], ..Parts::default() };
-    if let Some(card) = log.current_card()? {
-        let tree = TileTree::new(&log, log.size());
-        let path = merkle::consistency_path(card.card.as_of.size, log.size(), &tree);
-        let path = path.map_err(|e| Failure::input(format!("{}: {e}", dir.display())))?;
-        parts.heads = vec![head(&card.head.note, &[]), head(&log.head().note, &path)];
-        parts.card = Some(Cow::Owned(card.bytes));
-    }
+    let card = log.current_card()?;
+    let published = log.published(MANY_ANCHORS)?;
+    let heads = published.heads().chain(card.as_ref().map(|card| &card.head)).chain([log.head()]);
+    let chained = chain(heads, &TileTree::new(&log, log.size()));
+    let mut parts = Parts {
+        heads: chained.map_err(|e| Failure::input(format!("{}: {e}", dir.display())))?,
+        anchors: published.anchors(),
+        ..Parts::default()
+    };
+    parts.card = card.map(|card| Cow::Owned(card.bytes));
     parts.keys = keys_beside(dir);
     let entries = CheckedEntries::new(&log, log.size()).map(|entry| entry.map(Cow::Owned));
     Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), question))
+}
+
+/// The heads by size, one for each, with the proof that each continues the one before it.
+fn chain<'a, R: NodeReader>(
+    heads: impl Iterator<Item = &'a SignedHead>,
+    tree: &R,
+) -> Result<Vec<Head>, R::Error> {
+    let mut heads: Vec<_> = heads.collect();
+    heads.sort_by_key(|head| head.checkpoint.size);
+    heads.dedup_by_key(|head| head.checkpoint.size);
+    let mut before = 0;
+    let chained = heads.into_iter().map(|signed| {
+        let size = signed.checkpoint.size;
+        let path = merkle::consistency_path(before, size, tree)?;
+        before = size;
+        Ok(head(&signed.note, &path))
+    });
+    chained.collect()
 }
 
 fn remote(url: &str, question: &Question<'_>) -> Result<Report, Failure> {
@@ -62,16 +82,35 @@ fn remote(url: &str, question: &Question<'_>) -> Result<Report, Failure> {
     if question.policy.is_some() && !head_only.keys.iter().any(|key| key.chosen && key.signed) {
         return Ok(head_only);
     }
+    if question.policy.is_some_and(|policy| policy.anchors.is_some()) {
+        add_published(&mut parts, &log, &note, size).map_err(Failure::Outside)?;
+    }
     if log.opens_entries(size)? {
         let entries = CheckedEntries::new(&log, size).map(|entry| only_events(entry?));
         return Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), question));
     }
     parts.older =
         older_root(&log, size, question).map_err(|e| Failure::Outside(format!("{url}: {e}")))?;
-    if parts.older.is_none() {
+    if parts.older.is_none() && parts.anchors.is_empty() {
         return Ok(head_only);
     }
     Ok(verify::verify_parts(&parts, EntryStream::Some(&[]), question))
+}
+
+/// What was published of a log at a URL. Its heads are of one history, or the verification says that they are
+/// not.
+fn add_published(
+    parts: &mut Parts<'_>,
+    log: &RemoteLog,
+    note: &str,
+    size: u64,
+) -> Result<(), String> {
+    let published = log.published(size)?;
+    let newest = SignedHead::parse(note.to_owned()).map_err(|e| format!("checkpoint: {e}"))?;
+    let heads = published.heads().chain([&newest]);
+    parts.heads = chain(heads, &TileTree::new(log, size)).map_err(|e| e.to_string())?;
+    parts.anchors = published.anchors();
+    Ok(())
 }
 
 /// What a log that shows its tree and no entries was at the size of the earlier record.

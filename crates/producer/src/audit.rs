@@ -21,6 +21,7 @@ use crate::folder::{Folder, Lock};
 use crate::head::SignedHead;
 use crate::keys::{self, Passphrase};
 use crate::log::Log;
+use crate::publish::{Background, Publication};
 use crate::reader::LogReader;
 use crate::sequencer::Sequencer;
 use crate::signer::{FileSigner, LogKeys, Signers};
@@ -98,6 +99,10 @@ pub struct Audit {
     pub(crate) sequencer: Sequencer,
     /// Subjects met in this process, so that the vault is asked once for each.
     pub(crate) known: HashMap<(RunId, Option<String>), Subject>,
+    /// The thread that publishes.
+    pub(crate) background: Option<Background>,
+    /// What was published and is not noted in the log yet.
+    pub(crate) published: Vec<Publication>,
     /// After an error that leaves memory and disk apart: nothing more is written.
     pub(crate) stopped: bool,
     // Dropped last: everything above must be closed before another process may begin.
@@ -177,6 +182,8 @@ impl Audit {
             wal,
             sequencer: Sequencer::default(),
             known: HashMap::new(),
+            background: None,
+            published: Vec::new(),
             stopped: false,
             _lock: lock,
         };
@@ -190,7 +197,13 @@ impl Audit {
     /// # Errors
     /// An earlier error has stopped this writer.
     pub fn begin(&mut self) -> Result<Transaction<'_>> {
-        if self.stopped { Err(Error::Stopped) } else { Ok(Transaction::new(self)) }
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        self.take_published();
+        let mut transaction = Transaction::new(self);
+        transaction.note_publications()?;
+        Ok(transaction)
     }
 
     /// Logs one event whose data is public.
@@ -285,6 +298,14 @@ impl Audit {
     /// The key that others verify the log with.
     pub fn vkey(&self) -> &VerifierKey {
         &self.log.keys().own
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -429,6 +450,7 @@ fn create(
     let signers = create_signers(disk, folder, description, passphrase)?;
     let keys = signers.keys()?;
     let master = keys::create_master_key(disk, &folder.vault_key(), passphrase)?;
+    keys::create_publishing_key(disk, &folder.publishing_key(), passphrase)?;
     disk.create_new(&folder.wal(), &[], PRIVATE)?;
     disk.create_new(&folder.subjects(), &[], PRIVATE)?;
     drop(Subjects::open(disk, &folder.subjects(), &master, 0)?);

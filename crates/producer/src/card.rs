@@ -11,6 +11,7 @@ use trail::{Event, EventType, cbor};
 use crate::audit::Audit;
 use crate::error::{Error, IoContext as _, Result};
 use crate::head::SignedHead;
+use crate::publish::without_notices;
 use crate::reader::LogReader;
 
 /// A card as it was logged.
@@ -47,12 +48,13 @@ impl LogReader {
         }))
     }
 
-    /// The card that is still current: the last entry holds its digest, so nothing came after it.
+    /// The card that is still current: nothing but notices of publication came after the entry that holds its
+    /// digest.
     ///
     /// # Errors
     /// The card's files are missing or damaged.
     pub fn current_card(&self) -> Result<Option<LoggedCard>> {
-        let Some(entry) = self.size().checked_sub(1) else { return Ok(None) };
+        let Some(entry) = without_notices(self)?.checked_sub(1) else { return Ok(None) };
         let event =
             Event::decode(&self.entry(entry)?).map_err(|e| self.damaged_entry(entry, &e))?;
         let digest = event.get("sha256").and_then(cbor::as_array::<32>);

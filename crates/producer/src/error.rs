@@ -56,6 +56,21 @@ pub enum Error {
         /// The other process, where it is known.
         pid: Option<u32>,
     },
+    /// Another process publishes the log's heads.
+    #[error(
+        "{}: another process{} is publishing the heads of this log; wait until it has finished",
+        path.display(),
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    Publishing {
+        /// The log's folder.
+        path: PathBuf,
+        /// The other process, where it is known.
+        pid: Option<u32>,
+    },
+    /// What is needed for publishing is missing or cannot be used.
+    #[error("{0}")]
+    Publish(String),
     /// Others than the owner may read a secret.
     #[error(
         "{}: others than the owner may read this key (mode {mode:04o}); run `chmod 600` on it", path.display()

@@ -8,6 +8,7 @@ use trail::merkle::{self, Hash};
 use trail::note::VerifierKey;
 use trail::proof::LogProof;
 use trail::tile::{TileError, TileTree};
+use trail::verify::MANY_ANCHORS;
 use trail::view::EntryProof;
 use trail::{Event, EventType, cbor};
 
@@ -28,7 +29,7 @@ pub enum EntryChoice {
 }
 
 impl LogReader {
-    /// Puts together the evidence for a card of this log. The heads of `since`, from
+    /// Puts together the evidence for a card of this log, with what was published of it. The heads of `since`, from
     /// [`LogReader::past_head`], are among its heads.
     ///
     /// # Errors
@@ -42,12 +43,14 @@ impl LogReader {
         since: &[SignedHead],
     ) -> Result<Evidence> {
         let tree = TileTree::new(self, self.size());
+        let published = self.published(MANY_ANCHORS)?;
+        let heads = [&card.head, self.head()].into_iter().chain(since);
         Ok(Evidence {
             v: trail::evidence::VERSION,
             card: Some(ByteBuf::from(card.bytes.clone())),
             keys: vec![key.to_string()],
-            heads: self.chain([&card.head, self.head()].into_iter().chain(since), &tree)?,
-            anchors: Vec::new(),
+            heads: self.chain(heads.chain(published.heads()), &tree)?,
+            anchors: published.anchors(),
             entries: match choice {
                 EntryChoice::All => Entries::All(self.all_entries()?),
                 EntryChoice::Claims => Entries::Some(self.claimed_entries(&tree)?),

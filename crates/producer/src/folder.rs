@@ -37,13 +37,18 @@ impl Folder {
         self.0.join("cards").join(format!("{}.json", hex::encode(digest)))
     }
 
-    /// A signed head that a card speaks of, or that witnesses have cosigned.
+    /// A signed head that a card speaks of, that was published, or that witnesses have cosigned.
     pub fn quoted_head(&self, size: u64) -> PathBuf {
         self.quoted_heads().join(size.to_string())
     }
 
     pub fn quoted_heads(&self) -> PathBuf {
         self.0.join("heads")
+    }
+
+    /// What shows that a head was published, under its sequence number.
+    pub fn anchor(&self, sequence: u64) -> PathBuf {
+        self.0.join("anchors").join(sequence.to_string())
     }
 
     /// A trust policy for trying out.
@@ -63,6 +68,26 @@ impl Folder {
     /// The signing key.
     pub fn log_key(&self) -> PathBuf {
         self.private().join("log.key")
+    }
+
+    /// The key that published heads are signed with.
+    pub fn publishing_key(&self) -> PathBuf {
+        self.private().join("publisher.key")
+    }
+
+    /// The public half of it, in PEM.
+    pub fn publisher(&self) -> PathBuf {
+        self.policy().join("publisher.pub")
+    }
+
+    /// Whom the producer trusts to publish to: a Sigstore trusted root.
+    pub fn trusted_root(&self) -> PathBuf {
+        self.policy().join("trusted_root.json")
+    }
+
+    /// What waits to be published.
+    pub fn queue(&self) -> PathBuf {
+        self.private().join("publish")
     }
 
     /// The key of a hybrid log's second signature.
@@ -100,35 +125,41 @@ impl Folder {
         self.private().join("contradiction.json")
     }
 
-    fn lock_file(&self) -> PathBuf {
-        self.private().join("lock")
-    }
-
     /// Takes the log for this process, for as long as the lock lives.
     pub fn lock(&self) -> Result<Lock> {
-        let path = self.lock_file();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(PRIVATE)
-            .open(&path)
-            .at(&path, "open the lock")?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // The pid only serves the message.
-                let _ = file.read_to_string(&mut pid);
-                return Err(Error::Locked { path: self.0.clone(), pid: pid.trim().parse().ok() });
-            }
-            Err(TryLockError::Error(e)) => return Err(e).at(&path, "lock the file"),
-        }
-        file.set_len(0).at(&path, "write the lock")?;
-        writeln!(file, "{}", std::process::id()).at(&path, "write the lock")?;
-        Ok(Lock { _file: file })
+        let locked = |pid| Error::Locked { path: self.0.clone(), pid };
+        take(&self.private().join("lock"), locked)
     }
+
+    /// Takes the queue of what is to be published: one process sends.
+    pub fn lock_queue(&self) -> Result<Lock> {
+        let locked = |pid| Error::Publishing { path: self.0.clone(), pid };
+        take(&self.queue().join("lock"), locked)
+    }
+}
+
+fn take(path: &Path, locked: impl Fn(Option<u32>) -> Error) -> Result<Lock> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE)
+        .open(path)
+        .at(path, "open the lock")?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // The pid only serves the message.
+            let _ = file.read_to_string(&mut pid);
+            return Err(locked(pid.trim().parse().ok()));
+        }
+        Err(TryLockError::Error(e)) => return Err(e).at(path, "lock the file"),
+    }
+    file.set_len(0).at(path, "write the lock")?;
+    writeln!(file, "{}", std::process::id()).at(path, "write the lock")?;
+    Ok(Lock { _file: file })
 }
 
 /// The right to write. The operating system takes it back when the process ends, however it ends.

@@ -47,7 +47,10 @@ impl SignedHead {
     }
 
     /// Reads a head; its signatures are not verified.
-    pub(crate) fn parse(note: String) -> std::result::Result<Self, String> {
+    ///
+    /// # Errors
+    /// It is no signed checkpoint.
+    pub fn parse(note: String) -> std::result::Result<Self, String> {
         let parsed = Note::parse(&note).map_err(|e| e.to_string())?;
         let checkpoint = Checkpoint::parse(&parsed.text).map_err(|e| e.to_string())?;
         Ok(Self { note, checkpoint })

@@ -1,6 +1,6 @@
 //! The secrets of a log as files: its Ed25519 signing key and, in a hybrid log, its ML-DSA-44 one (PKCS#8
-//! PEM, RFC 8410 and RFC 9881, which OpenSSL reads and writes as well), and the master key of its vault.
-//! All can be under a passphrase.
+//! PEM, RFC 8410 and RFC 9881, which OpenSSL reads and writes as well), the ECDSA P-256 key that its
+//! published heads are signed with, and the master key of its vault. All can be under a passphrase.
 
 use std::fmt;
 use std::fs::File;
@@ -123,6 +123,31 @@ fn read_private_key<K: DecodePrivateKey>(
     } else {
         K::from_pkcs8_pem(pem).map_err(|_| not_one())
     }
+}
+
+/// Makes a publishing key and writes its file.
+pub(crate) fn create_publishing_key(
+    disk: &Disk,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<p256::SecretKey> {
+    let key = loop {
+        let scalar = Zeroizing::new(random::<KEY_LEN>()?);
+        // One number in 2^32 is above the curve's order.
+        if let Ok(key) = p256::SecretKey::from_slice(scalar.as_slice()) {
+            break key;
+        }
+    };
+    write_private_key(disk, path, &key, passphrase)?;
+    Ok(key)
+}
+
+/// Reads a publishing key.
+pub(crate) fn read_publishing_key(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<p256::SecretKey> {
+    read_private_key(path, passphrase, "not an ECDSA P-256 private key in PKCS#8 PEM")
 }
 
 /// The file of the master key.

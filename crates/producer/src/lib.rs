@@ -6,10 +6,12 @@
 //! | path | what it is |
 //! |---|---|
 //! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
-//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, heads they speak of or witnesses cosigned, documents too large for an event, the tensors of logged weights |
-//! | `policy/` | a trust policy with the log's own key, for trying out |
-//! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
+//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, the heads that they speak of, that were published or cosigned, documents too large for an event, the tensors of logged weights |
+//! | `anchors/` | what shows that heads were published: bundles and time stamps |
+//! | `policy/` | a trust policy with the log's own keys, for trying out |
+//! | `private/log.key`, `private/publisher.key`, `private/vault.key` | the signing keys of heads and of publications, and the vault's master key |
 //! | `private/log-ml-dsa-44.key` | in a hybrid log, the key of the second signature of every head |
+//! | `private/publish/` | heads on their way to being published |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
 //! | `private/wal`, `private/head` | what makes it survive a crash |
 //!
@@ -17,6 +19,7 @@
 //! `private/wal`; in both it is sealed. The engine runs on Unix.
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod annotation;
 mod annotations;
 mod audit;
@@ -34,6 +37,7 @@ mod http;
 mod keys;
 mod log;
 mod past;
+mod publish;
 mod reader;
 mod seal;
 mod sequencer;
@@ -47,6 +51,7 @@ mod wal;
 mod weights;
 pub mod witness;
 
+pub use anchors::{Published, published_size};
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
 pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
@@ -58,6 +63,10 @@ pub use head::SignedHead;
 pub use http::Patience;
 pub use keys::Passphrase;
 pub use past::NotPast;
+pub use publish::{
+    Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,
+    Setback, Step, Waiting,
+};
 pub use reader::{Entries, LogReader};
 pub use signer::{FileSigner, Signer};
 pub use transaction::{Logged, Transaction};

@@ -52,6 +52,8 @@ pub struct Transaction<'a> {
     /// An earlier error has left something out, so it can no longer be committed.
     broken: bool,
     committed: bool,
+    /// How many of the publications that wait to be noted are in it.
+    noted: usize,
 }
 
 impl<'a> Transaction<'a> {
@@ -67,6 +69,7 @@ impl<'a> Transaction<'a> {
             first_index: None,
             broken: false,
             committed: false,
+            noted: 0,
             audit,
         }
     }
@@ -101,6 +104,7 @@ impl<'a> Transaction<'a> {
             EventType::RunEnd => Some("end the run instead"),
             EventType::Annotation => Some("annotations are logged as commitments"),
             EventType::Erasure => Some("erasing somebody's content logs it"),
+            EventType::HeadPublished => Some("publishing a head logs it"),
             _ => None,
         };
         if let Some(own_way) = own_way {
@@ -147,9 +151,25 @@ impl<'a> Transaction<'a> {
             self.committed = true;
             audit.vault.subjects.keep();
             audit.sequencer = self.sequencer.clone();
+            audit.forget_published(self.noted);
             audit.finish()?;
         }
         Ok(logged)
+    }
+
+    /// Notes what was published since the last transaction, before anything else: a card is current while
+    /// nothing but notices follows it.
+    pub(crate) fn note_publications(&mut self) -> Result<()> {
+        for at in 0..self.audit.published.len() {
+            let data = self.audit.published[at].event()?;
+            self.or_break(|tx| {
+                tx.ensure_run(&EventType::HeadPublished)?;
+                let entry = tx.encode(EventType::HeadPublished, data)?;
+                tx.push_entry(&entry, &[])
+            })?;
+            self.noted += 1;
+        }
+        Ok(())
     }
 
     fn count_one(&mut self) {

@@ -107,10 +107,10 @@ impl Audit {
         Ok(LoggedUpdate { logged, before, after, comparison, learned_from })
     }
 
-    /// Logs a named checkpoint.
+    /// Logs a named checkpoint. The head after it is to be published, where heads are.
     ///
     /// # Errors
-    /// It cannot be read, or those of [`Audit::log_event`].
+    /// It cannot be read, or those of [`Audit::log_event`] and [`Audit::publish`].
     pub fn log_checkpoint(
         &mut self,
         name: &str,
@@ -131,6 +131,7 @@ impl Audit {
             ("metrics", metrics(measured)),
         ]);
         let logged = self.log_event(EventType::Checkpoint, data)?;
+        self.publish()?;
         Ok(LoggedCheckpoint { logged, digest })
     }
 

@@ -6,6 +6,7 @@
 //! | `/evidence/NAME` | an evidence file that was named when serving began |
 //! | `/checkpoint`, `/tile/…` | the log, C2SP tlog-tiles |
 //! | `/tile/entries/…` | its entries, only when the owner opens them |
+//! | `/anchors/…`, `/heads/…` | its published heads, and what shows that they were published |
 //!
 //! Nothing else of the folder is reachable: only paths of these shapes are ever looked up.
 #![forbid(unsafe_code)]
@@ -130,6 +131,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/evidence/{name}", get(evidence))
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
+        .route("/anchors/{sequence}/{name}", get(anchor))
+        .route("/heads/{size}", get(head))
         .layer(middleware::from_fn(guard))
         .with_state(shared)
 }
@@ -186,6 +189,33 @@ async fn tile(
         return (StatusCode::FORBIDDEN, reason).into_response();
     }
     file(&log.join("tile").join(path), request, "max-age=31536000, immutable").await
+}
+
+/// A time stamp may come later, so nothing here is immutable.
+async fn anchor(
+    State(shared): State<Arc<Shared>>,
+    UrlPath((sequence, name)): UrlPath<(String, String)>,
+    request: Request,
+) -> Response {
+    let numbered = |end| name.strip_suffix(end).is_some_and(is_number);
+    let known = name == "checkpoint" || numbered(".sigstore.json") || numbered(".tsr");
+    let Some(log) = shared.log.as_ref().filter(|_| known && is_number(&sequence)) else {
+        return not_found();
+    };
+    file(&log.join("anchors").join(sequence).join(name), request, "max-age=60").await
+}
+
+async fn head(
+    State(shared): State<Arc<Shared>>,
+    UrlPath(size): UrlPath<String>,
+    request: Request,
+) -> Response {
+    let Some(log) = shared.log.as_ref().filter(|_| is_number(&size)) else { return not_found() };
+    file(&log.join("heads").join(size), request, "max-age=60").await
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]`: digits, `x`, `.p` and slashes. No name of ours but a tile's

@@ -21,6 +21,7 @@ pub fn check(event: &Event) -> Result<(), &'static str> {
         EventType::Checkpoint => hash(event, "root", "the checkpoint has no weight root"),
         EventType::Card => hash(event, "sha256", "the card event holds no SHA-256"),
         EventType::Guideline => hash(event, "sha256", "the guideline event holds no SHA-256"),
+        EventType::HeadPublished => published(event),
         _ => Ok(()),
     }
 }
@@ -67,6 +68,25 @@ fn update(event: &Event) -> Result<(), &'static str> {
     }
 }
 
+fn published(event: &Event) -> Result<(), &'static str> {
+    let says = |key| event.get(key).and_then(cbor::as_u64).is_some();
+    let place = |place: &Value| {
+        cbor::get(place, "log_id").and_then(cbor::as_array::<32>).is_some()
+            && cbor::get(place, "log").is_some_and(Value::is_text)
+            && cbor::get(place, "index").and_then(cbor::as_u64).is_some()
+    };
+    hash(event, "root", "the publication has no root")?;
+    let places = event.get("published").and_then(Value::as_array);
+    if says("sequence")
+        && says("size")
+        && places.is_some_and(|p| !p.is_empty() && p.iter().all(place))
+    {
+        Ok(())
+    } else {
+        Err("the publication does not say which head is where")
+    }
+}
+
 fn hash(event: &Event, field: &str, otherwise: &'static str) -> Result<(), &'static str> {
     match event.get(field).and_then(cbor::as_array::<32>) {
         Some(_) => Ok(()),
@@ -101,6 +121,26 @@ mod tests {
         assert_eq!(rating(committed()), Ok(()));
         assert!(rating(Value::Float(5.0)).is_err());
         assert!(rating(Value::Null).is_err());
+    }
+
+    #[test]
+    fn a_publication_says_which_head_is_where() {
+        let publication = |published: Vec<Value>| {
+            let fields = vec![
+                ("sequence", 0.into()),
+                ("size", 7.into()),
+                ("root", committed()),
+                ("published", Value::Array(published)),
+            ];
+            check(&event(EventType::HeadPublished, fields))
+        };
+        let place = |index: Value| {
+            cbor::map([("log_id", committed()), ("log", "rekor.example".into()), ("index", index)])
+        };
+        assert_eq!(publication(vec![place(3.into())]), Ok(()));
+        assert!(publication(vec![]).is_err());
+        assert!(publication(vec![place(3.into()), place("3".into())]).is_err());
+        assert!(check(&event(EventType::HeadPublished, vec![])).is_err());
     }
 
     #[test]

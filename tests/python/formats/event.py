@@ -102,7 +102,25 @@ def is_well_formed(event):
             return isinstance(data.get("name"), str) and is_bytes(data.get("root"), 32)
         case "card" | "guideline":
             return is_bytes(data.get("sha256"), 32)
+        case "head.published":
+            places = data.get("published")
+            return (
+                all(is_unsigned(data.get(key)) for key in ("sequence", "size"))
+                and is_bytes(data.get("root"), 32)
+                and isinstance(places, list)
+                and len(places) > 0
+                and all(map(is_place, places))
+            )
     return True
+
+
+def is_place(place):
+    return (
+        isinstance(place, dict)
+        and is_bytes(place.get("log_id"), 32)
+        and isinstance(place.get("log"), str)
+        and is_unsigned(place.get("index"))
+    )
 
 
 def is_bytes(value, length):

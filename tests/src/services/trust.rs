@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use super::rekor::Rekor;
+use super::rekor_v1::RekorV1;
 use super::tsa::Tsa;
 
 /// When a key or a service is valid, in RFC 3339.
@@ -61,6 +62,24 @@ impl TrustedRoot {
             },
             "logId": id,
             "checkpointKeyId": id,
+            "operator": "localhost",
+        }));
+        self
+    }
+
+    /// With this log of version 1 as well.
+    #[must_use]
+    pub fn log_v1(mut self, rekor: &RekorV1, window: Window<'_>) -> Self {
+        let id = json!({ "keyId": STANDARD.encode(rekor.key_id()) });
+        self.logs.push(json!({
+            "baseUrl": format!("https://{}", rekor.host()),
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {
+                "rawBytes": STANDARD.encode(rekor.public_key()),
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                "validFor": window.json(),
+            },
+            "logId": id,
             "operator": "localhost",
         }));
         self

@@ -169,6 +169,18 @@ impl AnchorTrust {
         })
     }
 
+    /// Verifies a time stamp over these bytes by an authority of the trusted root.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub fn check_stamp(&self, stamp: &[u8], over: &[u8]) -> Result<Clock, AnchorError> {
+        if stamp.len() > MAX_PART {
+            return Err(AnchorError::new("the time stamp is larger than any real one"));
+        }
+        let token = TimestampToken::new(stamp.to_vec());
+        self.stamped(&token, &SignatureBytes::new(over.to_vec()))
+    }
+
     /// The log of the trusted root that the entry names.
     fn log(&self, entry: &TransparencyLogEntry) -> Result<&TransparencyLog, AnchorError> {
         log_of(entry, &self.root)
@@ -223,12 +235,7 @@ impl AnchorTrust {
     ) -> Result<Option<Clock>, AnchorError> {
         let mut clocks = Vec::new();
         if let Some(stamp) = &anchor.stamp {
-            if stamp.len() > MAX_PART {
-                return Err(AnchorError::new("the time stamp is larger than any real one"));
-            }
-            let token = TimestampToken::new(stamp.to_vec());
-            let over = SignatureBytes::new(log_checkpoint.as_bytes().to_vec());
-            clocks.push(self.stamped(&token, &over)?);
+            clocks.push(self.check_stamp(stamp, log_checkpoint.as_bytes())?);
         }
         // In v2 the field is free for anybody to fill; in v1 the promise signs it.
         if entry.kind_version == KindVersion::DsseV001

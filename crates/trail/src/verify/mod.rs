@@ -38,6 +38,7 @@ use crate::policy::TrustPolicy;
 use crate::proof::LogProof;
 use crate::report::{Bytes, Check, Outcome, Report};
 
+pub use anchors::MANY_ANCHORS;
 pub use history::Earlier;
 use replay::Wanted;
 use summary::Gave;

@@ -335,7 +335,10 @@ impl Replay {
         run.events += 1;
         match event.kind {
             EventType::RunStart => run.started = Some(event.time),
-            EventType::RunEnd => run.ended = Some(event.time),
+            EventType::RunEnd => {
+                run.ended = Some(event.time);
+                run.last = Some(index);
+            }
             _ => {}
         }
     }

@@ -18,6 +18,9 @@ use crate::failure::Failure;
 use crate::output::{indented, printable};
 use crate::policy;
 
+/// For no answer is waited longer.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Asked {
@@ -45,7 +48,7 @@ pub fn ask(args: &Publish) -> Result<Option<Asked>, Failure> {
 
     // The log is not held while witnesses take their time; whoever trains may go on writing.
     let log = snapshot(args)?;
-    let patience = Patience { timeout: Duration::from_secs(args.timeout), ..Patience::default() };
+    let patience = Patience { timeout: args.timeout.min(LONGEST_ANSWER), ..Patience::default() };
     let replies = witness::ask(&log, &witnesses, patience)?;
     let urls = asked.into_keys();
     Ok(Some(settle(args, &policy, log.head(), urls.zip(replies).collect())?))
