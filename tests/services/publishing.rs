@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use end_to_end::services::{
-    Fault, Manner, Rekor, RekorV1, SigningConfig, Tools, TrustedRoot, Tsa, Window, openssl,
+    Fault, Manner, Rekor, RekorV1, SigningConfig, Tools, TrustedRoot, Tsa, Window, built, openssl,
 };
 use end_to_end::{Answer, Served, Work, checkout, ratings, skip};
 use serde_json::{Value as Json, json};
@@ -16,6 +16,9 @@ struct Scene {
     rekor: Rekor,
     tsa: Tsa,
 }
+
+/// What is done to an answer.
+type Change = fn(&mut Json);
 
 const ENTRIES: &str = "/api/v2/log/entries";
 
@@ -179,6 +182,29 @@ fn other_clients_accept_what_is_published_and_refuse_it_changed() {
 }
 
 #[test]
+#[ignore = "soak: cosign takes minutes to build"]
+fn soak_cosign_accepts_what_is_published() {
+    let Some(scene) = Scene::set() else { return };
+    let cosign = built("cosign").expect("`cargo xtask soak` builds cosign");
+    scene.publish();
+    let verify = |checkpoint: &str| {
+        let output = Command::new(&cosign)
+            .args(["verify-blob-attestation", "--use-signed-timestamps"])
+            .args(["--type", trail::anchor::PREDICATE_TYPE, "--key", "policy/publisher.pub"])
+            .args(["--bundle", "anchors/0/0.sigstore.json"])
+            .args(["--trusted-root", "policy/trusted_root.json", checkpoint])
+            .current_dir(scene.work.path("log"))
+            .env("HOME", scene.work.path(""))
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (accepted, error) = verify("anchors/0/checkpoint");
+    assert!(accepted, "{error}");
+    assert!(!verify("policy/policy").0, "a statement about another file");
+}
+
+#[test]
 fn a_lost_answer_leads_to_the_same_entry() {
     let Some(scene) = Scene::set() else { return };
     scene.publish();
@@ -255,7 +281,7 @@ fn a_log_that_forgets_may_hold_an_entry_twice() {
 fn altered_answers_are_refused_and_named() {
     let Some(scene) = Scene::set() else { return };
     let front = scene.rekor.front();
-    let edit = |change: fn(&mut Json)| {
+    let edit = |change: Change| {
         Fault::Edit(Box::new(move |reply| {
             let mut json = reply.json();
             change(&mut json);
@@ -263,7 +289,7 @@ fn altered_answers_are_refused_and_named() {
             reply.headers.retain(|(name, _)| name != "content-length");
         }))
     };
-    let changes: [(fn(&mut Json), &str); 5] = [
+    let changes: [(Change, &str); 5] = [
         (
             |json| json["canonicalizedBody"] = "e30=".into(),
             "another entry than the one that was sent",
