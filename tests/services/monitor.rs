@@ -357,6 +357,49 @@ fn what_is_out_of_reach_ends_with_3_and_changes_nothing() {
 }
 
 #[test]
+fn a_public_log_that_lost_what_it_had_is_found() {
+    let Some(producer) = Producer::new() else { return };
+    let look = |entries: u64| {
+        let tree = Tree::of((0..entries).map(|i| format!("entry {i}").into_bytes()));
+        let front = tree.serve(producer.signed_by_rekor(&tree.head(producer.rekor.origin())));
+        let options = "--policy policy --state state --once --json --rekor";
+        producer.work.run(&format!("monitor log {options} {}", front.url()))
+    };
+    look(5).ended(0);
+    let report = look(3).ended(1).json();
+    assert_eq!(report["findings"][0]["kind"], "public-fork", "{report:#}");
+    let what = report["findings"][0]["what"].as_str().unwrap();
+    assert!(what.contains("had 5 entries and now shows 3"), "{what}");
+    assert_eq!(look(5).ended(0).json()["changes"], Json::Array(vec![]));
+}
+
+#[test]
+fn tiles_that_are_not_the_heads_show_nothing() {
+    let Some(producer) = seen() else { return };
+    producer.grow();
+    let head = Checkpoint::parse(&Note::parse(&producer.work.text("log/checkpoint")).unwrap().text);
+    let tile = format!("log/tile/0/000.p/{}", head.unwrap().size);
+    let mut hashes = producer.work.read(&tile);
+    hashes[0] ^= 1;
+    producer.work.write(&tile, &hashes);
+    producer.wrong("unproven", "the tiles do not make the tree that the signed head names");
+    hashes[0] ^= 1;
+    producer.work.write(&tile, &hashes);
+    producer.fine();
+}
+
+#[test]
+fn without_a_publishing_key_only_the_log_is_watched() {
+    let Some(producer) = seen() else { return };
+    let policy = producer.work.text("policy/policy");
+    producer.work.write("key", policy);
+    let looked = producer.work.run("monitor log --policy key --state other --once --json").ended(0);
+    let report = looked.json();
+    assert!(report["statement"].as_str().unwrap().contains("only the log itself"), "{report:#}");
+    assert_eq!(report["coverage"], Json::Array(vec![]));
+}
+
+#[test]
 fn a_long_reading_goes_on_where_it_was_broken_off() {
     let Some(producer) = Producer::new() else { return };
     let tree = Tree::of((0..20_000).map(|i| format!("entry {i}").into_bytes()));

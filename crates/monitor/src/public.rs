@@ -324,14 +324,26 @@ fn marks(watch: &Watch<'_>) -> Vec<String> {
     keys.map(|key| BASE64.encode(key)).collect()
 }
 
-/// An entry under a publishing key.
+/// An entry under a publishing key. In `hashedrekord` 0.0.2 the key has its place; elsewhere in such an
+/// entry, as within a stranger's certificate, it says nothing. Of a kind not known here, any entry that
+/// has the key in it counts.
 fn ours(entry: &[u8], marks: &[String], index: u64, now: u64) -> Option<Unknown> {
     let text = str::from_utf8(entry).ok()?;
     marks.iter().find(|mark| text.contains(mark.as_str()))?;
     let json: Json = serde_json::from_slice(entry).unwrap_or_default();
-    let digest = json.pointer("/spec/hashedRekordV002/data/digest").and_then(Json::as_str);
-    let digest = digest.and_then(|digest| BASE64.decode(digest).ok()).map(hex::encode);
-    Some(Unknown { index, digest, entry: BASE64.encode(entry), first_seen: now })
+    let unknown =
+        |digest| Some(Unknown { index, digest, entry: BASE64.encode(entry), first_seen: now });
+    if (json["kind"].as_str(), json["apiVersion"].as_str()) != (Some("hashedrekord"), Some("0.0.2"))
+    {
+        return unknown(None);
+    }
+    let record = &json["spec"]["hashedRekordV002"];
+    let key = record["signature"]["verifier"]["publicKey"]["rawBytes"].as_str()?;
+    if !marks.iter().any(|mark| mark == key) {
+        return None;
+    }
+    let digest = record["data"]["digest"].as_str().and_then(|digest| BASE64.decode(digest).ok());
+    unknown(digest.map(hex::encode))
 }
 
 fn forget_known(log: &mut PublicState, digests: &[String]) {
@@ -381,4 +393,41 @@ fn proof(entry: &Unknown, log: &PublicState, source: &dyn Source) -> Option<Vec<
         checkpoint: log.head.note.clone(),
     };
     Some(proof.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "TWZrd0V3WUhLb1pJemowQ0FR";
+
+    fn found(entry: &Json) -> Option<Unknown> {
+        ours(entry.to_string().as_bytes(), &[KEY.to_owned()], 7, 0)
+    }
+
+    fn record(verifier: &Json) -> Json {
+        json!({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": {
+            "data": {"algorithm": "SHA2_256", "digest": "AAEC"},
+            "signature": {"content": "", "verifier": verifier},
+        }}})
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_key_it_was_signed_with() {
+        let under = found(&record(&json!({"publicKey": {"rawBytes": KEY}}))).map(|e| e.digest);
+        assert_eq!(under, Some(Some("000102".to_owned())));
+        assert_eq!(found(&record(&json!({"publicKey": {"rawBytes": "AAAA"}}))), None);
+        // Anybody can have a certificate made that has these bytes in it.
+        let certificate = json!({"x509Certificate": {"rawBytes": format!("MIIB{KEY}AAAA")}});
+        assert_eq!(found(&record(&certificate)), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_counts() {
+        let unknown = json!({"apiVersion": "0.0.3", "kind": "dsse", "spec": {"key": KEY}});
+        assert_eq!(found(&unknown).map(|entry| entry.digest), Some(None));
+        assert_eq!(ours(KEY.as_bytes(), &[KEY.to_owned()], 0, 0).map(|e| e.digest), Some(None));
+    }
 }

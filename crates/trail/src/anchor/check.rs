@@ -439,7 +439,7 @@ fn note_key(log: &TransparencyLog) -> Option<VerifierKey> {
     /// SubjectPublicKeyInfo up to the key (RFC 8410 §4).
     const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
     let raw = log.public_key.raw_bytes.as_bytes().strip_prefix(&ED25519)?;
-    let key = VerifierKey::new(host(&log.base_url), KeyKind::Ed25519, raw.try_into().ok()?).ok()?;
+    let key = VerifierKey::new(host(&log.base_url), KeyKind::Ed25519, raw).ok()?;
     log.log_id.key_id.as_bytes().starts_with(&key.id()).then_some(key)
 }
 
