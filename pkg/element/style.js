@@ -160,6 +160,15 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .stands-on dt { font-weight: 600; }
 .stands-on dd + dt { margin-top: 0.5rem; }
 
+/* Published heads */
+.anchor-checks { display: grid; gap: 0.5rem; }
+.anchor-checks li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: 0.25rem 1rem; }
+.anchors { table-layout: fixed; font-size: 0.875rem; }
+.anchors th:nth-child(1) { width: 8%; }
+.anchors th:nth-child(2) { width: 8%; }
+.anchors th:nth-child(6) { width: 8%; }
+.anchors tr:has(details[open]) td:last-child { overflow-wrap: anywhere; }
+
 /* Tables */
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: 0.5rem 1rem 0.5rem 0; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top; }
