@@ -2,6 +2,7 @@
 //! checked by other programs, and that a test can make each fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anchored;
 mod anchoring;
 mod clients;
 mod front;
