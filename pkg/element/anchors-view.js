@@ -1,5 +1,6 @@
 // The heads of the log that were published: where, since when and by whose clock.
 
+import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
 import { table } from "./table.js";
 import { capital, count, fileText, fingerprint, hash, moment } from "./values.js";
@@ -27,7 +28,7 @@ export function anchorsView(report) {
       ),
     ),
     report.publication === null ? null : make("p", { class: "caution" }, `${capital(report.publication)}.`),
-    ...(anchors.length > 0 ? [make("div", null, ...anchorTable(anchors)), ...publishers(anchors), make("p", { class: "quiet" }, OTHER_PUBLICATIONS)] : []),
+    ...(anchors.length > 0 ? [make("div", null, ...anchorTable(anchors)), bytesList(anchors), ...publishers(anchors), make("p", { class: "quiet" }, OTHER_PUBLICATIONS)] : []),
   );
 }
 
@@ -36,7 +37,7 @@ function anchorTable(anchors) {
   return table({
     label: "Published heads",
     style: "anchors",
-    columns: ["Number", "Entries", "Public since", "By the clock of", "Public log", "Index", "Signed by", "Stands on"],
+    columns: ["Number", "Entries", "Public since", "By the clock of", "Public log", "Index", "Seen signed"],
     items: anchors,
     cells: (anchor) => [
       count(anchor.sequence),
@@ -46,24 +47,29 @@ function anchorTable(anchors) {
       fileText(anchor.log),
       count(anchor.index),
       anchor.signed === null ? "not shown" : [moment(anchor.signed), ", by the clock of ", fileText(anchor.signed_by ?? "")],
-      bytes(anchor),
     ],
     named: "published heads",
   });
 }
 
+/** Below the table, whose columns are too narrow for them. @param {PublishedHead[]} anchors */
+function bytesList(anchors) {
+  const list = make("ul", { class: "anchor-bytes" });
+  const more = fillList(list, anchors, (anchor) => make("li", null, bytes(anchor)));
+  return make("div", null, make("h3", null, "The bytes they stand on"), list, more);
+}
+
 /** @param {PublishedHead} anchor */
 function bytes(anchor) {
-  const named = make("span", null, "Bytes", make("span", { class: "unseen" }, ` of published head ${count(anchor.sequence)} in ${anchor.log}`));
   const parts = [
-    { what: "root of the head", bytes: anchor.root },
-    { what: "id of the public log", bytes: anchor.log_id },
-    { what: "fingerprint of the publishing key", bytes: anchor.publisher },
-    ...anchor.stands_on,
+    ["Root of the head", hash(anchor.root)],
+    ["Id of the public log", hash(anchor.log_id)],
+    ["Fingerprint of the publishing key", hash(anchor.publisher)],
+    ...anchor.stands_on.map((one) => [capital(one.what), fileText(one.bytes, "data code")]),
   ];
   return details(
-    named,
-    make("dl", { class: "stands-on" }, ...parts.flatMap((one) => [make("dt", null, capital(one.what)), make("dd", null, /^[0-9a-f]{64}$/.test(one.bytes) ? hash(one.bytes) : fileText(one.bytes, "data code"))])),
+    make("span", null, `Number ${count(anchor.sequence)}, in `, make("bdi", null, anchor.log)),
+    make("dl", { class: "stands-on" }, ...parts.flatMap(([what, content]) => [make("dt", null, what), make("dd", null, content)])),
   );
 }
 

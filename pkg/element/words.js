@@ -84,7 +84,7 @@ export const NO_DATE =
 export const NO_DATE_OF_FAILED = "The verdict is “Failed”: do not rely on any date of publication in it.";
 
 export const ABOUT_ANCHORS =
-  "A head is a short, signed summary of the whole log. To publish one, the producer signs a statement about it with a publishing key and enters it in a public log that others run. From then on the producer can show no other log of that size without being found out. “Public since” is what an independent clock says that stamped the public log’s own signed summary, its checkpoint; “signed by” is what such a clock says of the signature. Publication says nothing about whether what was logged is true.";
+  "A head is a short, signed summary of the whole log. To publish one, the producer signs a statement about it with a publishing key and enters it in a public log that others run. From then on the producer can show no other log of that size without being found out. “Public since” is what an independent clock says that stamped the public log’s own signed summary, its checkpoint; “seen signed” is what such a clock says of the signature. Publication says nothing about whether what was logged is true.";
 
 export const OTHER_PUBLICATIONS =
   "Whether the producer published anything else under the same key, this file cannot show. To see it, search the public log: the index and the key’s fingerprint are where to begin.";

@@ -93,17 +93,19 @@ test("public since, by whose clock and where, with the bytes one key press away"
       assert.ok(row.includes(part), `${part}: ${row}`);
     }
   }
-  const folded = rows.last().locator("summary").first();
+  const last = section(page).locator(".anchor-bytes > li").last();
+  const folded = last.locator("summary").first();
   await folded.focus();
   await page.keyboard.press("Enter");
-  for (const longer of await rows.last().locator(".long summary").all()) await longer.press("Enter");
-  const bytes = await rows.last().locator(".stands-on").innerText();
+  for (const longer of await last.locator(".long summary").all()) await longer.press("Enter");
+  const bytes = await last.locator(".stands-on").innerText();
   const [statement, checkpoint] = newest.stands_on.map((one) => one.bytes);
   assert.ok(bytes.includes(JSON.parse(statement).predicate.root), bytes);
   for (const line of checkpoint.split("\n").filter(Boolean)) assert.ok(bytes.includes(line), `${line}: ${bytes}`);
 
   assert.deepEqual(await faults(context, page), []);
   await picture(page, "1-public");
+  await picture(page, "1-public-section", section(page));
   await page.setViewportSize({ width: 360, height: 780 });
   await picture(page, "2-phone", section(page));
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
