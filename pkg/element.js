@@ -7,11 +7,12 @@
 // or `{ error }` when the file could not be read.
 
 import { UnreadableEarlier, UnreadableEvidence, UnusablePolicy, verify } from "./index.js";
+import { anchorsView } from "./element/anchors-view.js";
 import { cardView } from "./element/card-view.js";
 import { redrawCharts } from "./element/chart.js";
 import { EarlierPanel } from "./element/earlier-panel.js";
 import { EntryDialog } from "./element/entry-dialog.js";
-import { sentence } from "./element/key-form.js";
+import { sentence, today } from "./element/key-form.js";
 import { icon, make, put } from "./element/make.js";
 import { looksLikeModel } from "./element/model-files.js";
 import { ModelPanel } from "./element/model-panel.js";
@@ -207,7 +208,8 @@ export class RlhfAuditVerifier extends HTMLElement {
     if (earlier && earlier.length + bytes.length > LARGEST) {
       throw new UnreadableEarlier("The two files together are larger than this page can read (1 GB). Use “rlhf-audit verify --earlier” instead.");
     }
-    return verify(bytes, this.#panel.policy, { weights: this.#model.root, earlier });
+    const policy = this.#panel.policy && { ...this.#panel.policy, today: today() };
+    return verify(bytes, policy, { weights: this.#model.root, earlier });
   }
 
   /** Starts something new: whatever still runs has lost. */
@@ -264,6 +266,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     put(
       this.#details,
       checksView(report),
+      anchorsView(report),
       cardView(report.card, showEntry),
       weightsView(report, showEntry),
       logView(report, showEntry),

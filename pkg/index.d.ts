@@ -29,6 +29,8 @@ export interface Report {
   heads: { size: number; root: string; signed_by: string[] }[];
   /** The policy's witnesses, and when each cosigned the newest head, by its own clock; null where it did not. */
   witnesses: { name: string; key: string; at: string | null }[];
+  /** The published heads that verified, by their number. Without keys to verify them with there are none. */
+  anchors: PublishedHead[];
   runs: { run: string; started: string | null; ended: string | null; events: number }[];
   /** What came of the comparison with an earlier record of the log; null where none was handed over. */
   history: History | null;
@@ -36,6 +38,27 @@ export interface Report {
   entries: { present: number; of: number; complete: boolean; types: Record<string, number> };
   /** What the log says about the model's weights, in its order; numbers are as the producer measured them. */
   weights: WeightsEvent[];
+}
+
+/** A head of the log that was entered in a public transparency log. Times are RFC 3339, of others' clocks. */
+export interface PublishedHead {
+  /** Its number among the published heads, from 0. */
+  sequence: number;
+  size: number;
+  root: string;
+  /** The public log, its id, and the entry's index in it. */
+  log: string;
+  log_id: string;
+  index: number;
+  /** Fingerprint of the publishing key: SHA-256 of its SubjectPublicKeyInfo. */
+  publisher: string;
+  /** When, and by whose clock, it was seen to be signed. */
+  signed: string | null;
+  signed_by: string | null;
+  /** Since when, and by whose clock, it is public. */
+  public: string | null;
+  public_by: string | null;
+  stands_on: { what: string; bytes: string }[];
 }
 
 /** Whether the smaller of two records of a log is a prefix of the larger. */
@@ -137,8 +160,22 @@ export interface Policy {
   label: string;
   /** The day the person chose these keys, `YYYY-MM-DD`. */
   chosen_on: string;
+  /** The day of the verification, `YYYY-MM-DD`, from which `max_age_days` counts back; without it, `chosen_on`. */
+  today?: string;
+  /** `publisher.pub`: the producer's publishing keys, PEM. Both this and the trusted root, or neither. */
   publisher: string | null;
+  /** The JSON of a Sigstore `trusted_root.json`. */
   trusted_root: object | null;
+}
+
+/** Whose publications a policy counts. */
+export interface Publishing {
+  /** Fingerprints of the publishing keys: SHA-256 of each SubjectPublicKeyInfo, hex. */
+  publishers: string[];
+  /** The public logs that the trusted root names. */
+  logs: string[];
+  /** The time-stamping authorities that it names. */
+  authorities: string[];
 }
 
 export type DescribedKey = Key & { kind: "log" | "witness" };
@@ -206,6 +243,15 @@ export function digestWeights(
 
 /** The keys in the text of a C2SP tlog-policy, so that a person can compare them. Throws when it is none. */
 export function describeKeys(policy: string): Promise<DescribedKey[]>;
+
+/**
+ * Whose publications a policy counts, so that a person can compare the fingerprints; null where it counts none.
+ *
+ * @throws {UnusablePolicy} when `verify` could not use the policy.
+ */
+export function describePublishing(
+  policy: Omit<Policy, "source" | "chosen_on"> & Partial<Policy>,
+): Promise<Publishing | null>;
 
 /** One entry of an evidence file. Throws when the file is unreadable or does not hold the entry. */
 export function entry(bytes: Uint8Array, index: number): Promise<EntryView>;

@@ -8,6 +8,7 @@ import init, {
   __wbg_reset_state as startAfresh,
   check_policy as wasmCheckPolicy,
   describe_keys as wasmDescribeKeys,
+  describe_publishing as wasmDescribePublishing,
   entry as wasmEntry,
   verify as wasmVerify,
 } from "./wasm/verifier.js";
@@ -91,6 +92,12 @@ export async function digestWeights(files, { onProgress, signal } = {}) {
 export async function describeKeys(policy) {
   await load();
   return JSON.parse(call(Error, () => wasmDescribeKeys(policy)));
+}
+
+/** @type {typeof Api.describePublishing} */
+export async function describePublishing(policy) {
+  await load();
+  return JSON.parse(call(UnusablePolicy, () => wasmDescribePublishing(JSON.stringify(policy))));
 }
 
 /** @type {typeof Api.entry} */

@@ -1,8 +1,8 @@
 // What a person who opens such a file asks, in their order, with the answers this report gives.
 
 import { details, make } from "./make.js";
-import { count, fileText, fingerprint, moment } from "./values.js";
-import { CAN_ASSERT, KIND_MEANING, NEXT_STEP, NOBODY, NOTHING_ASSERTED, NOT_ALL_SIGNED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, OWN_CLOCK, POLICY_MET, POLICY_NOT_MET, PROVEN } from "./words.js";
+import { capital, count, fileText, fingerprint, moment } from "./values.js";
+import { CAN_ASSERT, KIND_MEANING, NEXT_STEP, NOBODY, NOTHING_ASSERTED, NOT_ALL_SIGNED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, NO_DATE_OF_FAILED, OWN_CLOCK, POLICY_MET, POLICY_NOT_MET, PROVEN } from "./words.js";
 
 /** @import { ClaimKind, ClaimStatus, Report } from "../index.js" */
 
@@ -86,12 +86,37 @@ function since(report) {
   const times = report.runs.flatMap((run) => [run.started, run.ended]).filter((time) => time !== null).sort().map(moment);
   const [first, last] = [times[0], times.at(-1)];
   return [
-    make("p", null, report.verdict === "public" ? `${report.verdict_text}.` : NO_DATE),
-    report.publication ? make("p", null, report.publication) : null,
+    ...published(report),
     first === undefined || last === undefined
       ? null
       : make("p", null, `${OWN_CLOCK} `, first === last ? first : `${first} to ${last}`, "."),
   ];
+}
+
+/** What clocks that are not the producer's show. @param {Report} report */
+function published(report) {
+  const check = report.checks.find(({ name }) => name === "anchors.time") ?? report.checks.find(({ name }) => name === "anchors");
+  if (report.verdict === "failed") return [make("p", null, report.anchors.length > 0 ? NO_DATE_OF_FAILED : NO_DATE)];
+  const anchor = check?.result === "pass" && report.anchors.find(({ public: since }) => since !== null && check.reason.includes(since));
+  if (!anchor) return [make("p", null, NO_DATE), check ? make("p", null, fileText(`${capital(check.reason)}.`)) : null, publication(report)];
+  return [
+    make(
+      "p",
+      null,
+      make("strong", null, `Public since ${moment(anchor.public ?? "")}`),
+      ", by the clock of ",
+      fileText(anchor.public_by ?? ""),
+      ", in the public log ",
+      fileText(anchor.log),
+      ".",
+    ),
+    publication(report),
+  ];
+}
+
+/** @param {Report} report */
+function publication(report) {
+  return report.publication === null ? null : make("p", { class: "caution" }, `${capital(report.publication)}.`);
 }
 
 /** @param {Report} report */

@@ -1,14 +1,16 @@
 // The form by which a person chooses keys: paste or open them, see their fingerprints,
 // say where they come from, press the button. No other code makes a policy count.
 
-import { describeKeys } from "../index.js";
+import { describeKeys, describePublishing } from "../index.js";
 import { icon, make, put } from "./make.js";
 import { policyFromFiles, policyFromText, requirementWords } from "./policy-files.js";
 import { capital, fileText, fingerprint } from "./values.js";
 import { CANNOT_KNOW } from "./words.js";
 
-/** @import { DescribedKey, Policy } from "../index.js" */
+/** @import { DescribedKey, Policy, Publishing } from "../index.js" */
 /** @import { ProposedPolicy } from "./policy-files.js" */
+
+/** @typedef {{ keys: DescribedKey[], publishing: Publishing | null }} Described */
 
 let forms = 0;
 
@@ -120,11 +122,11 @@ export class KeyForm {
     const reading = ++this.#reading;
     try {
       const candidate = await coming;
-      const keys = await describeKeys(candidate.policy);
+      const described = await describePolicy(candidate);
       if (reading !== this.#reading) return;
       this.#candidate = candidate;
       showError(this.#keysError, this.#text, null);
-      put(this.#preview, ...policyContents(keys, candidate));
+      put(this.#preview, ...policyContents(described, candidate));
       if (candidate.source && this.#source.value === "") this.#source.value = candidate.source;
     } catch (error) {
       if (reading !== this.#reading) return;
@@ -157,41 +159,54 @@ export class KeyForm {
 }
 
 /**
+ * What a policy says, read by the verifier itself, which refuses what it could not use.
+ * @param {ProposedPolicy | Policy} policy
+ * @returns {Promise<Described>}
+ */
+export async function describePolicy(policy) {
+  return { keys: await describeKeys(policy.policy), publishing: await describePublishing(policy) };
+}
+
+/**
  * The keys of a policy, each with name, algorithm and fingerprint, and what else it asks for.
- * @param {DescribedKey[]} keys
+ * @param {Described} described
  * @param {ProposedPolicy | Policy} policy
  * @returns {HTMLElement[]}
  */
-export function policyContents(keys, policy) {
+export function policyContents({ keys, publishing }, policy) {
   const requirements = requirementWords(policy.requirements);
   /** @type {HTMLElement[]} */
-  const parts = [make("ul", { class: "keys" }, ...keys.map(describedKey))];
+  const parts = [make("ul", { class: "keys" }, ...keys.map(describedKey), ...(publishing?.publishers ?? []).map(publishingKey))];
   if (requirements.length > 0) {
     parts.push(make("p", null, "It requires: ", fileText(requirements.join("; ")), "."));
   }
-  if (policy.publisher) parts.push(make("p", null, "It holds the publisher’s key (publisher.pub)."));
-  if (policy.trusted_root) parts.push(make("p", null, "It holds trusted roots for public logs and time stamps (trusted_root.json)."));
+  if (publishing) {
+    parts.push(
+      make("p", null, "Its trusted root accepts these public logs: ", fileText(publishing.logs.join(", ") || "none"), "."),
+      make("p", null, "It believes the clocks of these time-stamping authorities: ", fileText(publishing.authorities.join(", ") || "none"), "."),
+    );
+  }
   return parts;
 }
 
 /** @param {DescribedKey} key */
 function describedKey(key) {
-  return make(
-    "li",
-    null,
-    icon("key"),
-    make(
-      "div",
-      null,
-      make("p", null, make("bdi", { class: "name" }, key.name)),
-      make(
-        "p",
-        { class: "quiet" },
-        `${key.kind === "witness" ? "Key of a witness" : "Key of a log"}, ${key.algorithm}. Fingerprint:`,
-      ),
-      fingerprint(key.fingerprint),
-    ),
-  );
+  const what = `${key.kind === "witness" ? "Key of a witness" : "Key of a log"}, ${key.algorithm}`;
+  return keyItem(make("bdi", { class: "name" }, key.name), what, key.fingerprint);
+}
+
+/** @param {string} digest */
+function publishingKey(digest) {
+  return keyItem(make("span", { class: "name" }, "Publishing key"), "Signs what the producer enters in public logs; publisher.pub, ECDSA P-256", digest);
+}
+
+/**
+ * @param {HTMLElement} name
+ * @param {string} what
+ * @param {string} digest
+ */
+function keyItem(name, what, digest) {
+  return make("li", null, icon("key"), make("div", null, make("p", null, name), make("p", { class: "quiet" }, `${what}. Fingerprint:`), fingerprint(digest)));
 }
 
 /**
@@ -213,7 +228,7 @@ export function sentence(error) {
 }
 
 /** The person's own date, YYYY-MM-DD. */
-function today() {
+export function today() {
   const now = new Date();
   const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;

@@ -1,8 +1,7 @@
 // The panel "Keys you trust": which keys count for the verdict, where the person
 // got them, and the form to add more.
 
-import { describeKeys } from "../index.js";
-import { KeyForm, policyContents } from "./key-form.js";
+import { KeyForm, describePolicy, policyContents } from "./key-form.js";
 import { details, make, put } from "./make.js";
 import { policyFromAddress } from "./policy-files.js";
 import { canKeep, loadPolicies, savePolicies } from "./policy-store.js";
@@ -72,7 +71,7 @@ export class PolicyPanel {
     let contents;
     try {
       const proposal = await policyFromAddress(address);
-      await describeKeys(proposal.policy);
+      await describePolicy(proposal);
       if (this.#find(proposal) !== -1) return; // chosen already, on the person's own word
       const form = new KeyForm({
         proposal,
@@ -173,8 +172,8 @@ export class PolicyPanel {
    */
   #choice(policy, checked, choose, remove) {
     const contents = make("div", { class: "contents" });
-    describeKeys(policy.policy).then(
-      (keys) => put(contents, ...policyContents(keys, policy)),
+    describePolicy(policy).then(
+      (described) => put(contents, ...policyContents(described, policy)),
       () => put(contents, make("p", { class: "error" }, "These keys can no longer be read. Remove them and add them again.")),
     );
     return make(

@@ -160,6 +160,14 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .stands-on dt { font-weight: 600; }
 .stands-on dd + dt { margin-top: 0.5rem; }
 
+/* Published heads */
+.anchor-checks { display: grid; gap: 0.5rem; }
+.anchor-checks li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: 0.25rem 1rem; }
+.anchors { table-layout: fixed; font-size: 0.875rem; }
+.anchors th:nth-child(1) { width: 8%; }
+.anchors th:nth-child(2) { width: 8%; }
+.anchors th:nth-child(6) { width: 8%; }
+
 /* Tables */
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: 0.5rem 1rem 0.5rem 0; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top; }
@@ -192,7 +200,8 @@ tbody th { font-weight: 600; }
 .of-many tr { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); }
 .of-many.card tr { grid-template-columns: 27fr 22fr 13fr 21fr 17fr; }
 .of-many.weights tr { grid-template-columns: 10fr 13fr 18fr 20fr 20fr 19fr; }
-.of-many.card th, .of-many.weights th { width: auto !important; }
+.of-many.anchors tr { grid-template-columns: 8fr 8fr 18fr 20fr 20fr 8fr 18fr; }
+.of-many:is(.card, .weights, .anchors) th { width: auto !important; }
 .entry-chooser { display: grid; gap: 0.25rem; }
 
 /* Keys */
@@ -264,7 +273,7 @@ dialog .content:focus-visible { outline-offset: -3px; }
   .band { align-items: start; }
   .facts { grid-template-columns: minmax(0, 1fr); gap: 0; }
   .facts dd { margin-bottom: 0.5rem; }
-  .check { grid-template-columns: minmax(0, 1fr); }
+  .check, .anchor-checks li { grid-template-columns: minmax(0, 1fr); }
   .answers { grid-template-columns: minmax(0, 1fr); }
   .answers > dt { padding-bottom: 0; }
   .answers > dd { padding-top: 0.25rem; border-top: 0; }

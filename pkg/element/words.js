@@ -78,7 +78,16 @@ export const NOT_ALL_SIGNED = "It signed the tree heads, not what failed above."
 export const NOTHING_ASSERTED = "Nothing: no claim in the model card is merely asserted.";
 
 export const NO_DATE =
-  "Not shown: no date in this file comes from anybody but its maker. It could have been written, or written anew, at any time.";
+  "Not shown: no date in this file that could be checked comes from anybody but its maker. It could have been written, or written anew, at any time.";
+
+/** Before the dates of publications, when the verdict is failed. */
+export const NO_DATE_OF_FAILED = "The verdict is “Failed”: do not rely on any date of publication in it.";
+
+export const ABOUT_ANCHORS =
+  "A head is a short, signed summary of the whole log. To publish one, the producer signs a statement about it with a publishing key and enters it in a public log that others run. From then on the producer can show no other log of that size without being found out. “Public since” is what an independent clock says that stamped the public log’s own signed summary, its checkpoint; “seen signed” is what such a clock says of the signature. Publication says nothing about whether what was logged is true.";
+
+export const OTHER_PUBLICATIONS =
+  "Whether the producer published anything else under the same key, this file cannot show. To see it, search the public log: the index and the key’s fingerprint are where to begin.";
 
 export const OWN_CLOCK = "The maker’s own clock, which nothing confirms, says:";
 
@@ -124,8 +133,14 @@ export const CHECK_MEANING = {
     "The file must be signed by the key that you brought. If this fails, it names itself as the log whose key you have, and yet another key signed it: somebody may be passing off another record as this producer’s, or the producer has changed its key.",
   "policy.witnesses":
     "Witnesses are other parties who saw the log grow and signed that they did. How many you require is in your policy.",
+  "history":
+    "You brought what you were given of this log before. The smaller of the two must be the unchanged beginning of the larger. If this fails, they contradict each other, or are not of the same log.",
   "anchors":
-    "A public log, run by others, can record a summary with a date. Without one, nothing shows since when this record exists.",
+    "The producer can enter a signed summary in a public log, which others run and watch. Each such entry must be signed with the publishing key that you brought, be shown to stand in a public log that you accept, and be about a summary in this file. If this fails, one of them was changed, or belongs to somebody else.",
+  "anchors.sequence":
+    "The published summaries are numbered 0, 1, 2 and so on, and each names the one before it. If this fails, one was left out or exchanged: perhaps one that the producer would rather not show. That later ones were left out cannot be seen here.",
+  "anchors.time":
+    "A clock that is not the producer’s must have seen the entry in the public log. Without such a time, nothing shows since when this record exists.",
   "policy.complete": "Your policy asks for every entry of the log, not a selection.",
   "policy.hybrid": "Your policy asks for a second signature that holds against quantum computers as well.",
   "policy.max_age_days": "Your policy asks for a recent date that somebody other than the producer shows.",

@@ -84,6 +84,34 @@ pub fn describe_keys(policy: &str) -> Result<String, JsError> {
     Ok(json!(keys).to_string())
 }
 
+/// Whose publications a policy counts, as JSON, for a person to compare before choosing: fingerprints of
+/// the publishing keys, and the public logs and time-stamping authorities that its trusted root names.
+/// Null where it counts none, and where this build checks none.
+///
+/// # Errors
+/// `verify` could not use the policy; the message says why.
+#[wasm_bindgen]
+pub fn describe_publishing(policy_json: &str) -> Result<String, JsError> {
+    let policy = TrustPolicy::from_json(policy_json).map_err(said)?;
+    Ok(publishing(&policy).to_string())
+}
+
+#[cfg(feature = "anchors")]
+fn publishing(policy: &TrustPolicy) -> serde_json::Value {
+    policy.anchors.as_ref().map_or(serde_json::Value::Null, |trust| {
+        json!({
+            "publishers": trust.fingerprints(),
+            "logs": trust.log_names(),
+            "authorities": trust.clock_names(),
+        })
+    })
+}
+
+#[cfg(not(feature = "anchors"))]
+fn publishing(_: &TrustPolicy) -> serde_json::Value {
+    serde_json::Value::Null
+}
+
 /// The JSON view of the entry at `index`, with its inclusion proof.
 ///
 /// # Errors

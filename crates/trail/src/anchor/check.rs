@@ -110,6 +110,21 @@ impl AnchorTrust {
         Ok(Self { publishers, root: trusted, authorities })
     }
 
+    /// Fingerprints of the publishing keys: SHA-256 of each SubjectPublicKeyInfo, hex.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.publishers.iter().map(|key| hex::encode(sha256(key.as_bytes()))).collect()
+    }
+
+    /// The public logs that the trusted root names.
+    pub fn log_names(&self) -> Vec<&str> {
+        distinct(self.root.tlogs.iter().map(|log| host(&log.base_url)))
+    }
+
+    /// The time-stamping authorities that the trusted root names.
+    pub fn clock_names(&self) -> Vec<&str> {
+        distinct(self.authorities.iter().map(|(_, name)| name.as_str()))
+    }
+
     /// The publishing keys, as SubjectPublicKeyInfo.
     pub fn publishers(&self) -> impl Iterator<Item = &[u8]> {
         self.publishers.iter().map(DerPublicKey::as_bytes)
@@ -441,6 +456,17 @@ fn note_key(log: &TransparencyLog) -> Option<VerifierKey> {
     let raw = log.public_key.raw_bytes.as_bytes().strip_prefix(&ED25519)?;
     let key = VerifierKey::new(host(&log.base_url), KeyKind::Ed25519, raw).ok()?;
     log.log_id.key_id.as_bytes().starts_with(&key.id()).then_some(key)
+}
+
+/// A trusted root lists a log or an authority once for each of its keys.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut list: Vec<&str> = Vec::new();
+    for name in names {
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+    list
 }
 
 fn origin_of(checkpoint: &str) -> String {

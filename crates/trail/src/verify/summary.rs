@@ -102,15 +102,38 @@ fn key_source(policy: Option<&TrustPolicy>, heads: &Heads) -> String {
         used.iter().chain(second).map(VerifierKey::fingerprint_hex).collect();
     let chosen_on = if policy.chosen_on.is_empty() { "an unknown day" } else { &policy.chosen_on };
     let mut text = format!(
-        "Keys: from {}, chosen by you on {chosen_on}, fingerprint {}. We cannot know whose key this is; \
+        "Keys: from {}, chosen by you on {chosen_on}, fingerprint {}{}. We cannot know whose key this is; \
          compare it by another channel.",
         policy.label,
-        if fingerprints.is_empty() { "none".to_owned() } else { fingerprints.join(", ") },
+        or_none(&fingerprints.join(", ")),
+        publishing(policy),
     );
     if !policy.source.is_empty() {
         text.push_str(&format!(" Source, as you noted it: {}", policy.source));
     }
     text
+}
+
+fn or_none(list: &str) -> &str {
+    if list.is_empty() { "none" } else { list }
+}
+
+/// Whose publications the policy counts.
+#[cfg(feature = "anchors")]
+fn publishing(policy: &TrustPolicy) -> String {
+    policy.anchors.as_ref().map_or_else(String::new, |trust| {
+        format!(
+            "; publishing key: fingerprint {}; trusted root: logs {}, time-stamping authorities {}",
+            trust.fingerprints().join(", "),
+            or_none(&trust.log_names().join(", ")),
+            or_none(&trust.clock_names().join(", ")),
+        )
+    })
+}
+
+#[cfg(not(feature = "anchors"))]
+fn publishing(_: &TrustPolicy) -> &'static str {
+    ""
 }
 
 fn keys(policy: Option<&TrustPolicy>, heads: &Heads) -> Vec<Key> {
