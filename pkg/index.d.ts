@@ -29,6 +29,8 @@ export interface Report {
   heads: { size: number; root: string; signed_by: string[] }[];
   /** The published heads that verified, by their number. Without keys to verify them with there are none. */
   anchors: PublishedHead[];
+  /** The policy's witnesses, and when each cosigned the newest head, by its own clock; null where it did not. */
+  witnesses: { name: string; key: string; at: string | null }[];
   runs: { run: string; started: string | null; ended: string | null; events: number }[];
   /** What came of the comparison with an earlier record of the log; null where none was handed over. */
   history: History | null;

@@ -138,7 +138,7 @@ function checkItem(check) {
 }
 
 /**
- * What the file holds of the log: heads, runs, entries, openings, and the keys that signed.
+ * What the file holds of the log: heads and who cosigned the newest, runs, entries, openings, and the keys that signed.
  * @param {Report} report
  * @param {(index: number) => void} showEntry
  */
@@ -173,6 +173,11 @@ export function logView(report, showEntry) {
       count(head.size),
       hash(head.root),
       fileText(head.signed_by.join(", ") || "no key known here"),
+    ]),
+    titled("Witnesses", "The policy names no witness.", ["Name", "Key", "Cosigned the newest head, by its own clock"], report.witnesses, (witness) => [
+      fileText(witness.name),
+      fileText(witness.key),
+      witness.at === null ? "no" : moment(witness.at),
     ]),
     titled("Runs", "The file holds no run.", ["Run", "Started", "Ended", "Events"], report.runs, (run) => [
       hash(run.run),

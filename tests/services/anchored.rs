@@ -18,8 +18,7 @@ fn folder() -> PathBuf {
 fn report(file: &str, policy: &str, status: i32) -> Json {
     let work = Work::empty();
     let path = |name: &str| folder().join(name).display().to_string();
-    let answer =
-        work.run(&format!("--json verify {} --policy {}", path(file), path(policy)));
+    let answer = work.run(&format!("--json verify {} --policy {}", path(file), path(policy)));
     assert_eq!(answer.status, Some(status), "{file} by {policy}: {answer:?}");
     serde_json::from_str(&answer.stdout).unwrap()
 }
@@ -156,6 +155,7 @@ fn published_afterwards() {
     let mut producer = Producer::new().unwrap();
     producer.work.write("all.jsonl", preferences(20));
     producer.work.json("log annotations log all.jsonl");
+    producer.work.json("run end log");
     producer.work.json("card log -o card.json");
     let anchors = vec![anchor(&producer.publish())];
     producer.work.json("evidence log -o all.evidence");

@@ -5,6 +5,7 @@
 mod anchored;
 mod anchoring;
 mod clients;
+mod cosigning;
 mod front;
 mod monitor;
 mod mutations;

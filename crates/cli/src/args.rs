@@ -46,6 +46,8 @@ pub enum Command {
     Verify(Verify),
     /// Write the proof that one event is in the log.
     Prove(Prove),
+    /// Ask witnesses to cosign the newest head.
+    Publish(Publish),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
     /// Watch a log: that it only grows, and that nothing is published that it does not show.
@@ -323,6 +325,24 @@ pub struct Prove {
     /// The file to write [default: INDEX.tlog-proof].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The policy whose `witness NAME VKEY URL` lines say whom to ask and whom to believe [default:
+    /// DIR/policy].
+    #[arg(long, value_name = "DIR|FILE")]
+    pub policy: Option<PathBuf>,
+    /// Ask the witness at this URL, and not those at the policy's URLs.
+    #[arg(long, value_name = "URL")]
+    pub witness: Vec<String>,
+    /// How long to wait for one answer, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub unlock: Unlock,
 }
 
 #[derive(Debug, clap::Args)]

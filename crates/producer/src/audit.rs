@@ -28,6 +28,7 @@ use crate::subjects::Subjects;
 use crate::transaction::{Logged, Transaction};
 use crate::vault::Vault;
 use crate::wal::Wal;
+use crate::witness::refuse_after;
 
 /// What a new log is about.
 #[derive(Clone, Debug, Default)]
@@ -87,8 +88,8 @@ struct Description {
 /// A log, open for writing by this process alone.
 #[derive(Debug)]
 pub struct Audit {
-    disk: Disk,
-    folder: Folder,
+    pub(crate) disk: Disk,
+    pub(crate) folder: Folder,
     origin: String,
     pub(crate) model: String,
     pub(crate) log: Log,
@@ -160,6 +161,7 @@ impl Audit {
         let folder = Folder::new(dir);
         let description = read_description(&folder)?;
         let lock = folder.lock()?;
+        refuse_after(&folder)?;
         let signers = open_signers(&folder, &description, passphrase)?;
         let master = keys::read_master_key(&folder.vault_key(), passphrase)?;
         let wal = Wal::open(disk, &folder.wal())?;

@@ -87,7 +87,12 @@ impl Audit {
         let head = self.head().clone();
         // The files before the event: what the log speaks of must be there.
         self.keep(&reader.folder().card(&digest), &bytes)?;
-        self.keep(&reader.folder().quoted_head(head.checkpoint.size), head.note.as_bytes())?;
+        let path = reader.folder().quoted_head(head.checkpoint.size);
+        // What is there may carry cosignatures that the checkpoint has not got yet.
+        let kept = SignedHead::read_ours(&path, self.log.keys());
+        if !kept.is_ok_and(|kept| kept.checkpoint == head.checkpoint) {
+            self.keep(&path, head.note.as_bytes())?;
+        }
         let data = cbor::map([
             ("sha256", Value::Bytes(digest.to_vec())),
             ("size", Value::from(card.as_of.size)),

@@ -176,6 +176,29 @@ pub enum Error {
         /// The field asked for.
         field: String,
     },
+    /// A witness has seen another log than the one in this folder.
+    #[error(
+        "{}: nothing more is signed: {why}. Restore the newest copy of the whole folder, or start a new log; if it \
+         is the witness that is wrong, remove this file",
+        path.display()
+    )]
+    Contradicted {
+        /// The file that holds the evidence.
+        path: PathBuf,
+        /// What the witness has seen.
+        why: String,
+    },
+    /// A witness cannot be asked at this address.
+    #[error("the witness's address {url} is {why}")]
+    WitnessUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No service can be asked over HTTP.
+    #[error("HTTP cannot be used: {0}")]
+    Http(String),
     /// Not a signed head at all.
     #[error("{0}")]
     NoHead(String),
@@ -249,7 +272,7 @@ impl Error {
     /// Whether something outside this machine failed, rather than the input or a file.
     pub fn is_outside(&self) -> bool {
         match self {
-            Self::Signer(_) => true,
+            Self::Signer(_) | Self::Http(_) => true,
             Self::Unfinished { source, .. } | Self::Undecided { source } => source.is_outside(),
             _ => false,
         }

@@ -37,9 +37,13 @@ impl Folder {
         self.0.join("cards").join(format!("{}.json", hex::encode(digest)))
     }
 
-    /// A signed head that a card speaks of.
+    /// A signed head that a card speaks of, or that witnesses have cosigned.
     pub fn quoted_head(&self, size: u64) -> PathBuf {
-        self.0.join("heads").join(size.to_string())
+        self.quoted_heads().join(size.to_string())
+    }
+
+    pub fn quoted_heads(&self) -> PathBuf {
+        self.0.join("heads")
     }
 
     /// A trust policy for trying out.
@@ -89,6 +93,11 @@ impl Folder {
     /// The newest head that was ever signed.
     pub fn head(&self) -> PathBuf {
         self.private().join("head")
+    }
+
+    /// What a witness has said against this log. Where it stands, nothing more is signed.
+    pub fn contradiction(&self) -> PathBuf {
+        self.private().join("contradiction.json")
     }
 
     fn lock_file(&self) -> PathBuf {

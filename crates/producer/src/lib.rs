@@ -6,7 +6,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
-//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, the heads they speak of, documents too large for an event, the tensors of logged weights |
+//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, heads they speak of or witnesses cosigned, documents too large for an event, the tensors of logged weights |
 //! | `policy/` | a trust policy with the log's own key, for trying out |
 //! | `private/log.key`, `private/vault.key` | the signing key and the vault's master key |
 //! | `private/log-ml-dsa-44.key` | in a hybrid log, the key of the second signature of every head |
@@ -30,6 +30,7 @@ mod evidence;
 mod faults;
 mod folder;
 mod head;
+mod http;
 mod keys;
 mod log;
 mod past;
@@ -44,6 +45,7 @@ mod transaction;
 mod vault;
 mod wal;
 mod weights;
+pub mod witness;
 
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
@@ -53,6 +55,7 @@ pub use disk::write_whole;
 pub use error::{Error, Result};
 pub use evidence::EntryChoice;
 pub use head::SignedHead;
+pub use http::Patience;
 pub use keys::Passphrase;
 pub use past::NotPast;
 pub use reader::{Entries, LogReader};

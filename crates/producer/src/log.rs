@@ -60,7 +60,7 @@ impl Log {
         // will be emptied on the strength of this head, so it must be durable first.
         disk.sync_folder(&folder.private())?;
         let head = SignedHead::read_ours(&folder.head(), &keys)?;
-        compare_with_published(disk, folder, &head, &keys)?;
+        let head = compare_with_published(disk, folder, head, &keys)?;
 
         let reader = LogReader::at(folder.clone(), head.clone());
         let size = head.checkpoint.size;
@@ -142,6 +142,13 @@ impl Log {
         Ok(())
     }
 
+    /// Publishes the newest head with other signatures beside its own.
+    pub fn replace_head(&mut self, head: SignedHead) -> Result<()> {
+        self.disk.replace(&self.folder.checkpoint(), head.note.as_bytes(), PUBLIC)?;
+        self.head = head;
+        Ok(())
+    }
+
     fn absorb_batch(&mut self, wal: &Wal, batch: &Batch) -> Result<()> {
         if batch.first.saturating_add(batch.count()) <= self.head.checkpoint.size {
             return Ok(());
@@ -202,13 +209,14 @@ impl Log {
     }
 }
 
-/// The published head may lag behind ours, after a crash. It must never be ahead or differ.
+/// The published head may lag behind ours, after a crash. It must never be ahead or differ, except that it
+/// may carry the cosignatures of witnesses.
 fn compare_with_published(
     disk: &Disk,
     folder: &Folder,
-    head: &SignedHead,
+    head: SignedHead,
     keys: &LogKeys,
-) -> Result<()> {
+) -> Result<SignedHead> {
     let path = folder.checkpoint();
     let published = SignedHead::read_ours(&path, keys)?;
     let (ours, theirs) = (&head.checkpoint, &published.checkpoint);
@@ -216,12 +224,13 @@ fn compare_with_published(
         return Err(Error::RolledBack { path, published: theirs.size, private: ours.size });
     }
     if theirs.size < ours.size {
-        return disk.replace(&path, head.note.as_bytes(), PUBLIC);
+        disk.replace(&path, head.note.as_bytes(), PUBLIC)?;
+        return Ok(head);
     }
     if theirs.root != ours.root {
         return Err(Error::damaged(&path, "it contradicts private/head: same size, another root"));
     }
-    Ok(())
+    Ok(published)
 }
 
 /// Reads the entries since the last full bundle, and makes sure that they, and the last entry of all,

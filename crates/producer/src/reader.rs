@@ -41,6 +41,24 @@ impl LogReader {
         &self.head
     }
 
+    /// The sizes of the heads that were kept, ascending.
+    pub(crate) fn kept_heads(&self) -> Result<Vec<u64>> {
+        let dir = self.folder.quoted_heads();
+        let names = match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            names => names.at(&dir, "read the folder")?,
+        };
+        let names = names.flatten().filter_map(|name| name.file_name().into_string().ok());
+        let mut sizes: Vec<u64> = names.filter_map(|name| name.parse().ok()).collect();
+        sizes.sort_unstable();
+        Ok(sizes)
+    }
+
+    /// A head that was kept, its signatures not verified.
+    pub(crate) fn kept_head(&self, size: u64) -> Result<SignedHead> {
+        SignedHead::read(&self.folder.quoted_head(size))
+    }
+
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
     }

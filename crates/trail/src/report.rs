@@ -165,6 +165,17 @@ pub struct HeadReport {
     pub signed_by: Vec<String>,
 }
 
+/// A witness that the verifying person's policy names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WitnessReport {
+    /// Its name in the policy.
+    pub name: String,
+    /// Name and id of its key: `NAME+ID`.
+    pub key: String,
+    /// When it cosigned the newest head, by its own clock; null where it did not.
+    pub at: Option<String>,
+}
+
 /// A published head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AnchorReport {
@@ -306,6 +317,8 @@ pub struct Report {
     pub card: Option<CardReport>,
     /// The heads in the file, oldest first.
     pub heads: Vec<HeadReport>,
+    /// The policy's witnesses, by name.
+    pub witnesses: Vec<WitnessReport>,
     /// The published heads that verified, by sequence number.
     pub anchors: Vec<AnchorReport>,
     /// The runs in the log, in order of appearance.

@@ -410,7 +410,9 @@ mod tests {
             assert_eq!((edge.root(), edge.subtrees()), (frontier.root(), frontier.subtrees()));
             let mut kept = Frontier::from_subtrees(size, edge.subtrees().to_vec()).unwrap();
             let mut grown = frontier.clone();
-            [&mut kept, &mut grown].map(|tree| tree.push(leaf_hash(b"next")));
+            for tree in [&mut kept, &mut grown] {
+                tree.push(leaf_hash(b"next"));
+            }
             assert_eq!(kept.root(), grown.root());
             assert!(
                 Frontier::from_subtrees(size, [edge.subtrees(), &[[0; 32]]].concat()).is_none()

@@ -14,6 +14,8 @@ pub struct TlogPolicy {
     pub logs: Vec<VerifierKey>,
     /// The known witnesses, by the name the policy gives them.
     pub witnesses: BTreeMap<String, VerifierKey>,
+    /// Where those of them take checkpoints whose line says so.
+    pub witness_urls: BTreeMap<String, String>,
     groups: BTreeMap<String, Group>,
     /// The witness or group that must have cosigned; `None` for `quorum none`.
     quorum: Option<String>,
@@ -56,7 +58,8 @@ impl TlogPolicy {
         }
         let quorum =
             parser.quorum.ok_or(PolicyError { line: 0, reason: "no `quorum` line".into() })?;
-        Ok(Self { logs: parser.logs, witnesses: parser.witnesses, groups: parser.groups, quorum })
+        let Parser { logs, witnesses, witness_urls, groups, .. } = parser;
+        Ok(Self { logs, witnesses, witness_urls, groups, quorum })
     }
 
     /// Whether the policy asks for witnesses at all.
@@ -111,6 +114,7 @@ impl TlogPolicy {
 struct Parser {
     logs: Vec<VerifierKey>,
     witnesses: BTreeMap<String, VerifierKey>,
+    witness_urls: BTreeMap<String, String>,
     groups: BTreeMap<String, Group>,
     /// Names already listed in a group: each may be a member once.
     members: BTreeSet<String>,
@@ -127,7 +131,7 @@ impl Parser {
             [] => Ok(()),
             [first, ..] if first.starts_with('#') => Ok(()),
             ["log", vkey] | ["log", vkey, _] => self.log(vkey),
-            ["witness", name, vkey] | ["witness", name, vkey, _] => self.witness(name, vkey),
+            ["witness", name, vkey, url @ ..] if url.len() < 2 => self.witness(name, vkey, url),
             ["group", name, threshold, members @ ..] => self.group(name, threshold, members),
             ["quorum", name] => self.set_quorum(name),
             [first, ..] => Err(format!(
@@ -150,7 +154,7 @@ impl Parser {
         Ok(())
     }
 
-    fn witness(&mut self, name: &str, vkey: &str) -> Result<(), String> {
+    fn witness(&mut self, name: &str, vkey: &str, url: &[&str]) -> Result<(), String> {
         let key = VerifierKey::parse(vkey).map_err(|e| e.to_string())?;
         if !key.kind().cosigns() {
             return Err("a witness's key must be a cosignature key (type 0x04 or 0x06)".into());
@@ -160,6 +164,7 @@ impl Parser {
         }
         self.define(name)?;
         self.witnesses.insert(name.to_owned(), key);
+        self.witness_urls.extend(url.iter().map(|url| (name.to_owned(), (*url).to_owned())));
         Ok(())
     }
 
@@ -241,6 +246,7 @@ mod tests {
             keys[0], keys[1], keys[2], keys[3], keys[4], keys[5]
         );
         let policy = TlogPolicy::parse(&text).unwrap();
+        assert_eq!(policy.witness_urls, [("X3".into(), "https://x3.example".into())].into());
         assert!(policy.quorum_met(&cosigned(&["X1", "X3", "Y2"])));
         assert!(!policy.quorum_met(&cosigned(&["X1", "Y1", "Y2", "Y3"])));
         assert!(!policy.quorum_met(&cosigned(&["X1", "X2", "X3"])));
@@ -262,6 +268,7 @@ mod tests {
             (1, "<!DOCTYPE html>\n".into()),
             (2, "quorum none\nquorum none\n".into()),
             (1, "quorum w\n".into()),
+            (1, format!("{w} https://w.example more\nquorum none\n")),
             (2, format!("{w}\n{w}\nquorum none\n")),
             (2, format!("{log}\n{log}\nquorum none\n")),
             (1, format!("log {}\nquorum none\n", witness(1))),

@@ -3,13 +3,17 @@
 
 mod kit;
 
-use ed25519_dalek::SigningKey;
+#[cfg(feature = "anchors")]
+use base64::Engine as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 use kit::{Log, policy_for, rating};
 use serde_bytes::ByteBuf;
 use trail::card::Card;
 use trail::evidence::{Entries, Evidence};
 use trail::merkle::sha256;
+use trail::note::{KeyKind, Note, SignatureLine, VerifierKey};
 use trail::report::{Check, ClaimStatus, Outcome, Report, Verdict};
+use trail::tlog_policy::TlogPolicy;
 use trail::verify::{EntryStream, Parts, Question, verify, verify_parts};
 use trail::{EventType, cbor};
 
@@ -27,6 +31,31 @@ fn check<'a>(report: &'a Report, name: &str) -> &'a Check {
 
 fn failures(report: &Report) -> Vec<&str> {
     report.checks.iter().filter(|c| c.result == Outcome::Fail).map(|c| c.name).collect()
+}
+
+#[test]
+#[cfg(feature = "anchors")]
+fn the_sentence_on_keys_names_the_publishing_key_and_the_trusted_root() {
+    let read = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../transparency/vectors/anchored");
+        std::fs::read_to_string(format!("{folder}/policy/{name}")).unwrap()
+    };
+    let (publisher, root) = (read("publisher.pub"), read("trusted_root.json"));
+    let (evidence, log) = Log::sample(20).evidence();
+    let mut policy = log.policy();
+    policy.anchors = trail::policy::anchor_trust(Some(&publisher), Some(&root)).unwrap();
+    let base64: String = publisher.lines().filter(|line| !line.starts_with('-')).collect();
+    let spki = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+    let root: serde_json::Value = serde_json::from_str(&root).unwrap();
+    let log_url = root["tlogs"][0]["baseUrl"].as_str().unwrap();
+    let clock = root["timestampAuthorities"][0]["subject"]["commonName"].as_str().unwrap();
+    let said = run(&evidence, Some(&policy)).key_source;
+    let publishing = format!(
+        "; publishing key: fingerprint {}; trusted root: logs {}, time-stamping authorities {clock}. We cannot",
+        hex::encode(sha256(&spki)),
+        log_url.trim_start_matches("https://"),
+    );
+    assert!(said.contains(&publishing), "{said}");
 }
 
 #[test]
@@ -356,6 +385,35 @@ fn requirements_that_the_file_lacks_are_failures() {
     }
     let report = run(&evidence, Some(&policy_for(&log.vkey(), r#"{"v":1,"complete":true}"#)));
     assert_eq!(report.meets_policy, Some(true));
+}
+
+#[test]
+fn the_report_names_each_witness_and_when_it_cosigned() {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let public = key.verifying_key().to_bytes();
+    let [here, absent] = ["here.example", "absent.example"]
+        .map(|name| VerifierKey::new(name, KeyKind::Cosignature, &public).unwrap());
+    let (mut evidence, log) = Log::sample(3).evidence();
+    let note = &mut evidence.heads.last_mut().unwrap().note;
+    let mut cosigned = Note::parse(note).unwrap();
+    let text = format!("cosignature/v1\ntime 1700000000\n{}", cosigned.text);
+    let signature = key.sign(text.as_bytes()).to_bytes();
+    let signature = [1_700_000_000_u64.to_be_bytes().as_slice(), &signature].concat();
+    let name = here.name().to_owned();
+    cosigned.signatures.push(SignatureLine { name, key_id: here.id(), signature });
+    *note = cosigned.to_string();
+
+    for (vkey, at, meets) in [(&here, Some("2023-11-14T22:13:20Z"), true), (&absent, None, false)] {
+        let mut policy = log.policy();
+        let text = format!("log {}\nwitness W {vkey} https://w.example\nquorum W\n", log.vkey());
+        policy.tlog = TlogPolicy::parse(&text).unwrap();
+        let report = run(&evidence, Some(&policy));
+        let witness = &report.witnesses[0];
+        assert_eq!((witness.name.as_str(), witness.at.as_deref()), ("W", at));
+        assert_eq!(witness.key, format!("{}+{}", vkey.name(), vkey.id_hex()));
+        assert_eq!(report.meets_policy, Some(meets));
+    }
+    assert_eq!(run(&evidence, None).witnesses, []);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod init;
 pub mod log;
 pub mod monitor;
 pub mod prove;
+pub mod publish;
 pub mod run;
 pub mod serve;
 pub mod show;

@@ -168,8 +168,8 @@ pub fn verify_parts(
     let history = before.map(|before| history::check(before, parts, &heads, &replay, &mut checks));
     let openings = replay.openings(&parts.openings, &mut checks);
     let anchors = anchors::check(parts, policy, &heads, &replay, &mut checks);
-    requirements::check(policy, &heads, &replay, &anchors, &mut checks);
-    let gave = Gave { heads, replay, anchors, card, openings, history, checks };
+    let witnesses = requirements::check(policy, &heads, &replay, &anchors, &mut checks);
+    let gave = Gave { heads, replay, witnesses, anchors, card, openings, history, checks };
     summary::report(parts, policy, gave)
 }
 

@@ -8,12 +8,13 @@ use super::hybrid;
 use super::replay::Replay;
 use super::{absent, bytes, count, fail, pass};
 use crate::policy::TrustPolicy;
-use crate::report::Check;
+use crate::report::{Check, WitnessReport};
 use crate::time::{days_until, to_rfc3339};
 use crate::tlog_policy::Cosigned;
 
 const SIGNER: &str = "Signed by a key you chose";
 const WITNESSES: &str = "Cosigned by witnesses";
+const CHECK: &str = "policy.witnesses";
 
 pub fn check(
     policy: Option<&TrustPolicy>,
@@ -21,15 +22,16 @@ pub fn check(
     replay: &Replay,
     anchors: &Anchors,
     checks: &mut Vec<Check>,
-) {
+) -> Vec<WitnessReport> {
     let Some(policy) = policy else {
         checks.push(absent("policy.signer", SIGNER, "you have chosen no key"));
         checks.push(absent("policy.witnesses", WITNESSES, "you have chosen no witnesses"));
-        return;
+        return Vec::new();
     };
     let required = &policy.requirements;
     checks.push(signer(policy, heads));
-    checks.push(witnesses(policy, heads));
+    let (cosigned, witnesses) = witnesses(policy, heads);
+    checks.push(cosigned);
     if required.complete {
         const TITLE: &str = "Your policy asks for all entries";
         checks.push(if replay.complete {
@@ -42,6 +44,7 @@ pub fn check(
     if let Some(days) = required.max_age_days {
         checks.push(age(days, policy, anchors));
     }
+    witnesses
 }
 
 /// The day from which age is counted is the verifying person's: the core has no clock.
@@ -95,12 +98,24 @@ fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
     }
 }
 
-fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
+fn witnesses(policy: &TrustPolicy, heads: &Heads) -> (Check, Vec<WitnessReport>) {
     let cosigners = match heads.list.last().map(|head| policy.tlog.cosigners(&head.note)) {
         Some(Ok(cosigners)) => cosigners,
-        Some(Err(e)) => return fail("policy.witnesses", WITNESSES, e.to_string()),
+        Some(Err(e)) => return (fail(CHECK, WITNESSES, e.to_string()), Vec::new()),
         None => BTreeMap::new(),
     };
+    let named = policy.tlog.witnesses.iter();
+    let list: Vec<_> = named
+        .map(|(name, key)| WitnessReport {
+            name: name.clone(),
+            key: format!("{}+{}", key.name(), key.id_hex()),
+            at: cosigners.get(name).map(|by| to_rfc3339(by.at.saturating_mul(1_000_000))),
+        })
+        .collect();
+    (quorum(policy, heads, &cosigners), list)
+}
+
+fn quorum(policy: &TrustPolicy, heads: &Heads, cosigners: &BTreeMap<String, Cosigned>) -> Check {
     // A log's own second signature may be what a quorum asks for. It shows nobody else to have seen the log.
     let own = |cosigned: &Cosigned| Some(cosigned.key.name()) == heads.origin();
     let others = policy
@@ -108,30 +123,27 @@ fn witnesses(policy: &TrustPolicy, heads: &Heads) -> Check {
         .quorum_keys()
         .any(|key| cosigners.values().any(|cosigned| cosigned.key == *key && !own(cosigned)));
     if policy.tlog.wants_witnesses() {
-        return if !policy.tlog.quorum_met(&cosigners) {
+        return if !policy.tlog.quorum_met(cosigners) {
             let reason = format!(
                 "your policy's quorum is not met by {}",
                 count(cosigners.len() as u64, "cosignature", "cosignatures")
             );
-            fail("policy.witnesses", WITNESSES, reason)
+            fail(CHECK, WITNESSES, reason)
         } else if others {
             let names: Vec<String> = cosigners.iter().map(named).collect();
             let reason = format!("your quorum is met by {}, by their own clocks", names.join(", "));
-            pass("policy.witnesses", WITNESSES, reason)
+            pass(CHECK, WITNESSES, reason)
         } else {
             let missing = if policy.requirements.witnesses { fail } else { absent };
             let reason = "your quorum is met by the log's own cosignature, and by no witness";
-            missing("policy.witnesses", WITNESSES, reason)
+            missing(CHECK, WITNESSES, reason)
         };
     }
     if policy.requirements.witnesses {
-        return fail(
-            "policy.witnesses",
-            WITNESSES,
-            "your policy requires witnesses, and its `quorum` line asks for none",
-        );
+        const REASON: &str = "your policy requires witnesses, and its `quorum` line asks for none";
+        return fail(CHECK, WITNESSES, REASON);
     }
-    absent("policy.witnesses", WITNESSES, "your policy asks for none")
+    absent(CHECK, WITNESSES, "your policy asks for none")
 }
 
 /// A cosigner and its time, which it need not state.

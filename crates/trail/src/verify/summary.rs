@@ -14,7 +14,7 @@ use crate::note::VerifierKey;
 use crate::policy::TrustPolicy;
 use crate::report::{
     Check, ClaimCounts, ClaimStatus, EntriesReport, HeadReport, HistoryReport, Key, NOT_PROVEN,
-    OpeningReport, Outcome, Report, RunReport, Verdict,
+    OpeningReport, Outcome, Report, RunReport, Verdict, WitnessReport,
 };
 use crate::time::to_rfc3339;
 
@@ -22,6 +22,7 @@ use crate::time::to_rfc3339;
 pub struct Gave {
     pub heads: Heads,
     pub replay: Replay,
+    pub witnesses: Vec<WitnessReport>,
     pub anchors: Anchors,
     pub card: Option<CheckedCard>,
     pub openings: Vec<OpeningReport>,
@@ -30,7 +31,7 @@ pub struct Gave {
 }
 
 pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Report {
-    let Gave { heads, replay, anchors, card, openings, history, checks } = gave;
+    let Gave { heads, replay, witnesses, anchors, card, openings, history, checks } = gave;
     let verdict = verdict(&heads, &anchors, &checks);
     let since = anchors.public.as_ref().map(|public| to_rfc3339(public.since));
     let newest = heads.newest();
@@ -61,6 +62,7 @@ pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Re
         not_proven: NOT_PROVEN,
         claim_counts: claim_counts(card.as_ref()),
         heads: heads.list.iter().map(head_report).collect(),
+        witnesses,
         anchors: anchors.list,
         runs: replay.runs.iter().map(run_report).collect(),
         weights: replay.weights.into(),
