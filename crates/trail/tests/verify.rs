@@ -3,6 +3,8 @@
 
 mod kit;
 
+#[cfg(feature = "anchors")]
+use base64::Engine as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use kit::{Log, policy_for, rating};
 use serde_bytes::ByteBuf;
@@ -29,6 +31,31 @@ fn check<'a>(report: &'a Report, name: &str) -> &'a Check {
 
 fn failures(report: &Report) -> Vec<&str> {
     report.checks.iter().filter(|c| c.result == Outcome::Fail).map(|c| c.name).collect()
+}
+
+#[test]
+#[cfg(feature = "anchors")]
+fn the_sentence_on_keys_names_the_publishing_key_and_the_trusted_root() {
+    let read = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../transparency/vectors/anchored");
+        std::fs::read_to_string(format!("{folder}/policy/{name}")).unwrap()
+    };
+    let (publisher, root) = (read("publisher.pub"), read("trusted_root.json"));
+    let (evidence, log) = Log::sample(20).evidence();
+    let mut policy = log.policy();
+    policy.anchors = trail::policy::anchor_trust(Some(&publisher), Some(&root)).unwrap();
+    let base64: String = publisher.lines().filter(|line| !line.starts_with('-')).collect();
+    let spki = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+    let root: serde_json::Value = serde_json::from_str(&root).unwrap();
+    let log_url = root["tlogs"][0]["baseUrl"].as_str().unwrap();
+    let clock = root["timestampAuthorities"][0]["subject"]["commonName"].as_str().unwrap();
+    let said = run(&evidence, Some(&policy)).key_source;
+    let publishing = format!(
+        "; publishing key: fingerprint {}; trusted root: logs {}, time-stamping authorities {clock}. We cannot",
+        hex::encode(sha256(&spki)),
+        log_url.trim_start_matches("https://"),
+    );
+    assert!(said.contains(&publishing), "{said}");
 }
 
 #[test]
