@@ -29,7 +29,12 @@ def parse(data):
             "heads",
             lambda heads: is_list(heads, dict) and len(heads) <= 1_000 and all(map(is_head, heads)),
         ),
-        ("anchors", lambda anchors: is_list(anchors, bytes) and len(anchors) <= 1_000),
+        (
+            "anchors",
+            lambda anchors: (
+                is_list(anchors, dict) and len(anchors) <= 1_000 and all(map(is_anchor, anchors))
+            ),
+        ),
         ("entries", are_entries),
         ("openings", lambda openings: is_list(openings, dict) and all(map(is_opening, openings))),
     ):
@@ -52,6 +57,10 @@ def is_head(head):
         and isinstance(head["note"], str)
         and are_hashes(head["proof"])
     )
+
+
+def is_anchor(anchor):
+    return set(anchor) | {"stamp"} == {"stamp", "bundle"} and is_list(list(anchor.values()), bytes)
 
 
 def are_entries(entries):
