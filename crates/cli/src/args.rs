@@ -296,7 +296,6 @@ pub struct Evidence {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("where").required(true).multiple(true).args(["rekor", "signing_config"]))]
 pub struct Publish {
     /// The log's folder.
     pub dir: PathBuf,
