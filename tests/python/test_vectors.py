@@ -12,6 +12,8 @@ from vectors import FOLDER, files
 def test_the_published_vectors_are_those_the_generator_makes():
     made = files()
     published = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
+    # Stamped by other people's clocks: nobody can make these bytes again.
+    published = {name for name in published if not name.startswith("anchored/")}
     assert published == set(made)
     for name, content in made.items():
         advice = f"{name} differs; run `python tests/python/vectors.py` and look at what changed"
