@@ -106,6 +106,25 @@ fn one_byte_of_an_anchor_changed_and_nothing_is_public() {
     }
 }
 
+/// The name before a signature is not signed: another one is refused all the same.
+#[test]
+fn the_public_log_signs_in_its_own_name() {
+    let mut evidence =
+        Evidence::parse(&fs::read(folder().join("no-time.evidence")).unwrap()).unwrap();
+    let anchor = evidence.anchors.last_mut().unwrap();
+    let text = String::from_utf8(anchor.bundle.to_vec()).unwrap();
+    let changed = text.replacen("— rekor.localhost ", "— rekor.elsewhere ", 1);
+    assert_ne!(changed, text);
+    anchor.bundle = changed.into_bytes().into();
+    let work = Work::empty();
+    work.write("changed.evidence", evidence.to_bytes().unwrap());
+    let policy = folder().join("policy").display().to_string();
+    let answer = work.run(&format!("--json verify changed.evidence --policy {policy}"));
+    let report: Json = serde_json::from_str(&answer.stdout).unwrap();
+    let (result, said) = check(&report, "anchors");
+    assert!(result == "fail" && said.contains("in the name of “rekor.elsewhere”"), "{said}");
+}
+
 fn unchanged_anchors() -> Json {
     report("run.evidence", "policy", 0)["anchors"].clone()
 }

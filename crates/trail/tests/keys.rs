@@ -123,6 +123,25 @@ fn the_first_key_leads_to_the_second_and_a_stranger_nowhere() {
     assert_eq!(report(&file, None, "").verdict, Verdict::SelfConsistent);
 }
 
+/// Nobody is said to have signed every head where the newest has a damaged signature.
+#[test]
+fn a_damaged_signature_of_the_successor_leads_nowhere() {
+    let (log, at) = rotated();
+    let heads: [(usize, &[u8]); 3] = [(4, &[1]), (at, &[1, 2]), (at + 1, &[2])];
+    let mut file = evidence(&log, &heads, &[1, 2]);
+    let newest = &mut file.heads[2].note;
+    let (text, signature) = newest.rsplit_once(' ').unwrap();
+    let mut bytes = BASE64.decode(signature.trim_end()).unwrap();
+    bytes[60] ^= 1;
+    *newest = format!("{text} {}\n", BASE64.encode(bytes));
+    for chosen in [1, 2] {
+        let report = by(&file, chosen);
+        assert_eq!(report.verdict, Verdict::Failed);
+        assert_eq!(check(&report, "heads.signature").result, Outcome::Fail);
+        assert_eq!(check(&report, "policy.signer").result, Outcome::Fail, "key {chosen}");
+    }
+}
+
 #[test]
 fn heads_by_the_second_key_alone_need_the_link() {
     let (log, at) = rotated();

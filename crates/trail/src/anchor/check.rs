@@ -447,13 +447,21 @@ fn log_checkpoint(
         KindVersion::HashedRekordV002 => origin == host,
         _ => origin.split(" - ").next() == Some(host),
     };
-    if named {
-        Ok(envelope.to_owned())
-    } else {
-        Err(AnchorError(format!(
+    if !named {
+        return Err(AnchorError(format!(
             "the checkpoint is of the log “{}”, and the key is that of {host}",
             cut(&origin)
-        )))
+        )));
+    }
+    // A log signs in its own name (c2sp.org/tlog-checkpoint); the library looks at the key's id alone, which
+    // is the start of the log's id in both versions.
+    let of_log = |id: &[u8; 4]| log.log_id.key_id.as_bytes().starts_with(id);
+    match note.signatures.iter().find(|line| of_log(&line.key_id) && line.name != host) {
+        None => Ok(envelope.to_owned()),
+        Some(line) => Err(AnchorError(format!(
+            "the log's checkpoint is signed in the name of “{}”, and the key is that of {host}",
+            cut(&line.name)
+        ))),
     }
 }
 

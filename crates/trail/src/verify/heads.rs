@@ -56,15 +56,22 @@ impl Heads {
 
     /// Whether this key, or those that it leads to, signed every head.
     pub fn all_signed_by(&self, key: &VerifierKey) -> bool {
-        self.chain.leads_on(key)
-            || self.list.iter().all(|head| matches!(head.note.verify(key), Ok(Some(_))))
+        if self.chain.log.has(key) {
+            return !self.forged && self.chain.leads_on(key);
+        }
+        self.list.iter().all(|head| matches!(head.note.verify(key), Ok(Some(_))))
     }
 
     fn signers_of_all(&self) -> Vec<VerifierKey> {
         let mut keys: Vec<VerifierKey> = Vec::new();
         for key in self.list.iter().flat_map(|head| &head.signed_by) {
-            let all = || self.list.iter().all(|head| head.signed_by.contains(key));
-            if !keys.contains(key) && (self.chain.leads_on(key) || all()) {
+            let of_all = if self.chain.log.has(key) {
+                // A key leads on only by signatures that are all there.
+                !self.forged && self.chain.leads_on(key)
+            } else {
+                self.list.iter().all(|head| head.signed_by.contains(key))
+            };
+            if of_all && !keys.contains(key) {
                 keys.push(key.clone());
             }
         }
@@ -180,6 +187,7 @@ pub fn signatures(
         }
     }
     result = result.and_then(|()| sign_off_chain(heads));
+    heads.forged = result.is_err();
     heads.chosen_signers = heads.signers_of_all();
     heads.chosen_signers.retain(|key| chosen.contains(key));
     // What the file names must hold as well: a key that signs nothing has no place in it.
@@ -203,6 +211,7 @@ pub fn signatures(
             }
         };
     }
+    heads.forged = result.is_err();
     heads.signers = heads.signers_of_all();
     if result.is_ok() && named.is_empty() && policy.is_some() && heads.chosen_signers.is_empty() {
         return Err("none of the keys you chose signed every tree head".into());
