@@ -323,8 +323,9 @@ impl Audit {
         let folder = parent(path);
         if !folder.is_dir() {
             self.disk.create_folder(folder, 0o755)?;
-            self.disk.sync_folder(self.root())?;
         }
+        // Whoever made the folder and died may not have come to syncing its name.
+        self.disk.sync_folder(self.root())?;
         self.disk.replace(path, bytes, PUBLIC)
     }
 

@@ -50,6 +50,8 @@ mod rotation_survival;
 mod seal;
 mod sequencer;
 mod signer;
+#[cfg(test)]
+mod snapshot;
 mod subjects;
 #[cfg(test)]
 mod survival;

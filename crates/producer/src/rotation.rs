@@ -9,6 +9,9 @@
 //! 5. the new keys take the place of the old, which lie in `private/former/` until they are retired;
 //! 6. `private/key-change.json` goes.
 //!
+//! What an earlier process has done it may not have come to syncing: the next step rests on it, so it is synced
+//! also where nothing is left to do.
+//!
 //! A new publishing key waits in `private/next/` until the old one has published a head over the event.
 
 use std::fs;
@@ -227,11 +230,11 @@ impl Audit {
             self.keep_proof(index)?;
             match &change {
                 KeyChange::Rotate(rotation) if rotation.role == Role::Publisher => {
-                    write_json(
-                        &self.disk,
-                        &self.folder.next_publisher(),
-                        &Waiting { v: 1, entry: index },
-                    )?;
+                    // Where the new key is gone it has taken over already.
+                    if self.folder.next().join(PUBLISHER).is_file() {
+                        let waiting = Waiting { v: 1, entry: index };
+                        write_json(&self.disk, &self.folder.next_publisher(), &waiting)?;
+                    }
                     self.keep_head()?;
                 }
                 KeyChange::Rotate(_) => handed_over = true,
@@ -250,11 +253,12 @@ impl Audit {
     fn keep_proof(&self, index: u64) -> Result<()> {
         let reader = self.reader();
         let known = reader.key_changes()?;
-        if known.iter().all(|logged| logged.proof.index != index) {
-            let proof = reader.prove(index)?.to_string();
-            self.keep(&self.folder.key_change(known.len()), proof.as_bytes())?;
+        let path = self.folder.key_change(known.len());
+        if known.iter().any(|logged| logged.proof.index == index) {
+            self.disk.sync_folder(self.root())?;
+            return self.disk.sync_folder(parent(&path));
         }
-        Ok(())
+        self.keep(&path, reader.prove(index)?.to_string().as_bytes())
     }
 
     /// The head that shows a handover stays, and is the next to be published.
@@ -318,11 +322,11 @@ impl Audit {
     /// Destroys the secret half of a key that has handed over.
     fn destroy(&self, key: &Key) -> Result<()> {
         let path = self.folder.former_key(&key.fingerprint());
-        if path.is_file() {
-            self.disk.remove(&path)?;
-            self.disk.sync_folder(parent(&path))?;
+        if !parent(&path).is_dir() {
+            return Ok(());
         }
-        Ok(())
+        self.disk.remove(&path)?;
+        self.disk.sync_folder(parent(&path))
     }
 }
 
@@ -357,7 +361,8 @@ fn replace_key(
     }
     let (before, after) = (read(path)?, read(next)?);
     if before == after {
-        return Ok(());
+        // Before the other copy goes.
+        return disk.sync_folder(parent(path));
     }
     let former = folder.former_key(old);
     if !parent(&former).is_dir() {
@@ -376,12 +381,12 @@ fn grow_policy(disk: &Disk, folder: &Folder, line: &str) -> Result<()> {
         policy => policy.at(&path, "read the policy")?,
     };
     let mut lines: Vec<&str> = policy.lines().collect();
-    if !lines.contains(&line) {
-        let after = lines.iter().rposition(|line| line.starts_with("log "));
-        lines.insert(after.map_or(0, |after| after + 1), line);
-        disk.replace(&path, (lines.join("\n") + "\n").as_bytes(), PUBLIC)?;
+    if lines.contains(&line) {
+        return disk.sync_folder(parent(&path));
     }
-    Ok(())
+    let after = lines.iter().rposition(|line| line.starts_with("log "));
+    lines.insert(after.map_or(0, |after| after + 1), line);
+    disk.replace(&path, (lines.join("\n") + "\n").as_bytes(), PUBLIC)
 }
 
 /// Lets a new publishing key take over, if the old one has published a head over the entry that says so, and has
@@ -405,7 +410,9 @@ pub(crate) fn let_publisher_take_over(
         let pem = pem.map_err(|e| Error::damaged(&next, e.to_string()))?;
         let public = folder.publisher();
         let known = fs::read_to_string(&public).unwrap_or_default();
-        if !known.contains(pem.trim()) {
+        if known.contains(pem.trim()) {
+            disk.sync_folder(parent(&public))?;
+        } else {
             disk.replace(&public, (known + &pem).as_bytes(), PUBLIC)?;
         }
         replace_key(disk, folder, &old, &path, &next)?;

@@ -17,7 +17,8 @@ use trail::{EventType, cbor};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::faults::{Faults, Plan};
-use crate::key_list::State;
+use crate::key_list::{KeyState, State};
+use crate::snapshot::Snapshot;
 use crate::{Audit, InitOptions, LogReader};
 
 struct World {
@@ -48,16 +49,19 @@ impl World {
         Audit::open_on(&self.disk, &self.log, None)
     }
 
-    /// The log as a stranger gets it who chose the first key.
     fn verified(&self) -> Report {
-        let file = evidence(&self.log);
-        let hybrid =
-            if self.policy.contains("witness") { r#"{"v":1,"hybrid":true}"# } else { "null" };
-        let policy = serde_json::to_string(&self.policy).unwrap();
-        let policy = format!(r#"{{"policy":{policy},"requirements":{hybrid}}}"#);
-        let policy = TrustPolicy::from_json(&policy).unwrap();
-        verify(&file.to_bytes().unwrap(), &Question::by(Some(&policy))).unwrap()
+        verified(&self.log, &self.policy)
     }
+}
+
+/// The log as a stranger gets it who chose the first key.
+fn verified(log: &Path, policy: &str) -> Report {
+    let file = evidence(log);
+    let hybrid = if policy.contains("witness") { r#"{"v":1,"hybrid":true}"# } else { "null" };
+    let policy = serde_json::to_string(policy).unwrap();
+    let policy = format!(r#"{{"policy":{policy},"requirements":{hybrid}}}"#);
+    let policy = TrustPolicy::from_json(&policy).unwrap();
+    verify(&file.to_bytes().unwrap(), &Question::by(Some(&policy))).unwrap()
 }
 
 fn grow(audit: &mut Audit) {
@@ -145,6 +149,81 @@ fn every_step_of_a_rotation_can_be_the_last() {
         let steps = die_at_each_step(hybrid, power);
         assert!(steps > 40, "{steps} steps");
     }
+}
+
+/// A log that has grown, and the policy that people took then.
+fn grown(hybrid: bool) -> (Snapshot, String) {
+    let log = Snapshot::of_new_log(hybrid);
+    grow(&mut log.open().unwrap());
+    let policy = std::fs::read_to_string(log.log.join("policy/policy")).unwrap();
+    (log, policy)
+}
+
+fn of_log(log: &Snapshot) -> Vec<KeyState> {
+    let mut keys = LogReader::open(&log.log).unwrap().keys().unwrap();
+    keys.retain(|key| key.role == trail::handover::Role::Log);
+    keys
+}
+
+fn die_twice_in_a_rotation(stride: u64, hybrids: &[bool]) {
+    for &hybrid in hybrids {
+        let (log, policy) = grown(hybrid);
+        log.die_twice(
+            stride,
+            |log| log.open()?.rotate_log_key(None).map(drop),
+            |log| log.open().map(drop),
+            |log, place| {
+                let mut audit = log.open().unwrap_or_else(|e| panic!("{place}: {e}"));
+                grow(&mut audit);
+                let newest = of_log(log).last().unwrap().key.to_string();
+                assert_eq!(newest, audit.vkey().to_string(), "{place}");
+                let report = verified(&log.log, &policy);
+                assert_eq!(report.verdict, Verdict::Signed, "{place}: {:#?}", report.checks);
+                assert!(!log.log.join("private/key-change.json").exists(), "{place}");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_rotation_that_dies_and_dies_again_is_finished() {
+    die_twice_in_a_rotation(53, &[false]);
+}
+
+#[test]
+#[ignore = "soak: minutes"]
+fn soak_a_rotation_that_dies_and_dies_again_is_finished() {
+    die_twice_in_a_rotation(1, &[false, true]);
+}
+
+fn die_twice_in_a_retirement(stride: u64) -> u64 {
+    let (log, policy) = grown(false);
+    log.open().unwrap().rotate_log_key(None).unwrap();
+    let old = of_log(&log)[0].key.short();
+    let retire = |log: &Snapshot| {
+        log.open()?.retire_key(&hex::encode(of_log(log)[0].key.fingerprint()), Reason::Superseded)
+    };
+    log.die_twice(
+        stride,
+        |log| retire(log).map(drop),
+        |log| log.open().map(drop),
+        |log, place| {
+            drop(log.open().unwrap_or_else(|e| panic!("{place}: {e}")));
+            let secrets = || std::fs::read_dir(log.log.join("private/former")).unwrap().count();
+            if of_log(log)[0].state == State::Superseded {
+                assert_eq!(secrets(), 1, "{place}: {old} is gone and in use");
+                retire(log).unwrap();
+            }
+            assert_eq!((of_log(log)[0].state, secrets()), (State::Retired, 0), "{place}");
+            assert_eq!(verified(&log.log, &policy).verdict, Verdict::Signed, "{place}");
+        },
+    )
+}
+
+#[test]
+fn every_step_of_a_retirement_can_be_the_last() {
+    let steps = die_twice_in_a_retirement(29);
+    assert!(steps > 25, "{steps} steps");
 }
 
 #[test]

@@ -17,6 +17,9 @@ mod config;
 mod engine;
 mod entry;
 mod envelope;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod handover_survival;
 mod queue;
 pub(crate) mod rekor_v1;
 pub(crate) mod rekor_v2;
