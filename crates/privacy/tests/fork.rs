@@ -6,30 +6,32 @@
 
 use std::io::{Read as _, Write as _};
 
-use privacy::mechanism::{DiscreteGaussian, DiscreteLaplace, MAX_VARIANCE, RandomisedResponse};
+use privacy::mechanism::{
+    DiscreteGaussian, DiscreteLaplace, MAX_VARIANCE, MechanismError, RandomisedResponse,
+};
 
 /// 64 draws of each mechanism. That two of them agree by chance has a probability below 2⁻⁶⁴.
-fn draw() -> Vec<u8> {
-    let gaussian = DiscreteGaussian::new(MAX_VARIANCE).unwrap().add(&[0; 64]).unwrap();
-    let laplace = DiscreteLaplace::new(u32::MAX, 1).unwrap().add(&[0; 64]).unwrap();
-    let told = RandomisedResponse::new(2, 3).unwrap().tell(&[true; 256]).unwrap();
+fn draw() -> Result<Vec<u8>, MechanismError> {
+    let gaussian = DiscreteGaussian::new(MAX_VARIANCE)?.add(&[0; 64])?;
+    let laplace = DiscreteLaplace::new(u32::MAX, 1)?.add(&[0; 64])?;
+    let told = RandomisedResponse::new(2, 3)?.tell(&[true; 256])?;
     let numbers = gaussian.into_iter().chain(laplace).flat_map(i64::to_le_bytes);
-    numbers.chain(told.into_iter().map(u8::from)).collect()
+    Ok(numbers.chain(told.into_iter().map(u8::from)).collect())
 }
 
 #[test]
 fn a_forked_process_draws_other_noise() {
     // Whatever is set up once is set up before the fork.
-    draw();
+    draw().unwrap();
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        let sent = writer.write_all(&draw());
+        let sent = writer.write_all(&draw().unwrap_or_default());
         unsafe { libc::_exit(i32::from(sent.is_err())) }
     }
     drop(writer);
-    let ours = draw();
+    let ours = draw().unwrap();
     let mut theirs = Vec::new();
     reader.read_to_end(&mut theirs).unwrap();
     let mut status = 0;
