@@ -6,6 +6,8 @@ const MAX_DEPTH: u8 = 32;
 
 const OCTET_STRING: u8 = 0x04;
 const CONSTRUCTED: u8 = 0x20;
+/// All bits are zero in the tags that X.680 defines itself.
+const CLASS: u8 = 0xc0;
 /// `[0] EXPLICIT`.
 const CONTEXT_0: u8 = 0xa0;
 
@@ -20,12 +22,36 @@ fn fit(mut der: &[u8], inside: u8, depth: u8) -> bool {
     while let [tag, rest @ ..] = der {
         let Some((content, after)) = split(rest) else { return false };
         let alone = inside == CONTEXT_0 && *tag == OCTET_STRING && after.is_empty();
-        if (tag & CONSTRUCTED != 0 || alone) && !fit(content, *tag, depth) {
+        let whole = match tag & CONSTRUCTED {
+            0 if alone => fit(content, *tag, depth),
+            // `der` reads values inside here too, where it expects some.
+            0 if tag & CLASS != 0 => !makes_room(content, depth),
+            0 => true,
+            _ => fit(content, *tag, depth),
+        };
+        if !whole {
             return false;
         }
         der = after;
     }
     true
+}
+
+/// Whether these bytes, which may be a hash or a number as well as values, name a length of 64 KiB or more
+/// that is not there. Of the hashes by which a stamp may name its key, one in some hundred does; those stamps
+/// are lost.
+fn makes_room(mut der: &[u8], depth: u8) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return true };
+    while let [_, rest @ ..] = der {
+        let Some((content, after)) = split(rest) else {
+            return matches!(rest, [0x83, _, _, _, ..] | [0x84, 0..=0x0f, _, _, _, ..]);
+        };
+        if makes_room(content, depth) {
+            return true;
+        }
+        der = after;
+    }
+    false
 }
 
 /// The content, after its length, and what follows it.
@@ -48,20 +74,26 @@ mod tests {
 
     #[test]
     fn a_length_that_promises_too_much_is_seen_wherever_it_stands() {
-        let good: [&[u8]; 4] = [
+        let good: [&[u8]; 7] = [
             &[0x30, 0x03, 0x02, 0x01, 0x07],
             &[0x30, 0x81, 0x03, 0x02, 0x01, 0x07],
             // A hash may begin like a sequence.
             &[0x30, 0x04, 0x04, 0x02, 0x30, 0x7f],
             &[0xa0, 0x04, 0x04, 0x02, 0x30, 0x00],
+            // 500 milliseconds, a short text, a hash.
+            &[0x30, 0x04, 0x80, 0x02, 0x01, 0xf4],
+            &[0x30, 0x07, 0x86, 0x05, 0x68, 0x74, 0x74, 0x70, 0x73],
+            &[0x30, 0x05, 0x80, 0x03, 0x84, 0x7f, 0x01],
         ];
         good.iter().for_each(|der| assert!(lengths_fit(der), "{der:02x?}"));
-        let bad: [&[u8]; 7] = [
+        let bad: [&[u8]; 8] = [
             &[0x30],
             &[0x02, 0x84, 0x0f, 0xff, 0xff, 0xff],
             &[0x30, 0x06, 0x02, 0x83, 0x83, 0x83, 0x83, 0x00],
             &[0x30, 0x03, 0x02, 0x02, 0x07],
             &[0xa0, 0x04, 0x04, 0x02, 0x30, 0x7f],
+            // In a tag that does not say that there are values inside.
+            &[0x80, 0x08, 0x30, 0x06, 0x04, 0x84, 0x03, 0x02, 0x07, 0x80],
             // Of indefinite length.
             &[0x30, 0x80, 0x00, 0x00],
             &[0x02, 0x85, 0x00, 0x00, 0x00, 0x00, 0x00],

@@ -11,7 +11,11 @@ pub fn run(input: &[u8]) {
     let Ok(services) = bounded(text.len(), 96, || Services::from_signing_config(text)) else {
         return;
     };
-    let json: Json = serde_json::from_str(text).unwrap();
+    // It refuses numbers that no f64 holds; where nobody asks for the field, they are allowed.
+    let Ok(json) = serde_json::from_str::<Json>(text) else {
+        assert!(text.contains(['e', 'E']), "the second reading refuses it");
+        return;
+    };
     assert_eq!(json["mediaType"], "application/vnd.dev.sigstore.signingconfig.v0.2+json");
     assert!(!services.insecure, "no file asks for that");
     for log in services.logs.iter().flatten() {
