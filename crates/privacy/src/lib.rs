@@ -1,7 +1,8 @@
-//! Differential privacy: what noise costs, exactly sampled noise, and budgets.
+//! Differential privacy: what noise costs, and exactly sampled noise.
 //!
-//! [`accountant`] turns noise, sampling and steps into (ε, δ).
+//! [`accountant`] turns noise, sampling and steps into (ε, δ); [`mechanism`] clips rewards and draws the noise.
 
 #![forbid(unsafe_code)]
 
 pub mod accountant;
+pub mod mechanism;

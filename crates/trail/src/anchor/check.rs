@@ -8,7 +8,9 @@ use std::fmt;
 use serde_json::Value as Json;
 use sigstore_verify::trust_root::{TransparencyLog, TrustedRoot};
 use sigstore_verify::tsa::{Error as TsaError, verify_timestamp_for_authority};
-use sigstore_verify::types::bundle::{MediaType, TransparencyLogEntry};
+use sigstore_verify::types::bundle::{
+    MediaType, TransparencyLogEntry, VerificationMaterialContent,
+};
 use sigstore_verify::types::{
     Artifact, Bundle, DerPublicKey, KindVersion, Sha256Hash, SignatureBytes, SignatureContent,
     TimestampToken, TsaAuthority,
@@ -162,6 +164,7 @@ impl AnchorTrust {
         publishers: &[Vec<u8>],
     ) -> Result<VerifiedAnchor, AnchorError> {
         let bundle = read_bundle(&anchor.bundle)?;
+        check_material(&bundle)?;
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
             return Err(AnchorError::new("the bundle holds no DSSE envelope"));
         };
@@ -293,9 +296,7 @@ impl AnchorTrust {
 
     /// The time of a stamp over these bytes.
     fn stamped(&self, token: &TimestampToken, over: &SignatureBytes) -> Result<Clock, AnchorError> {
-        if !lengths_fit(token.as_bytes()) {
-            return Err(AnchorError::new("a time stamp is cut short or damaged"));
-        }
+        check_lengths(token)?;
         let mut reason = "your trusted root names no time-stamping authority".to_owned();
         for (authority, name) in &self.authorities {
             match verify_timestamp_for_authority(token, over, authority) {
@@ -365,6 +366,25 @@ fn read_bundle(json: &[u8]) -> Result<Bundle, AnchorError> {
             Some(media) => format!("the bundle is of the unknown version {}", cut(&media)),
             None => format!("the bundle cannot be read: {}", cut(&e.to_string())),
         })),
+    }
+}
+
+/// What the library is about to read as DER: stamps whose lengths fit, and no certificate, since an anchor is
+/// signed with a key.
+fn check_material(bundle: &Bundle) -> Result<(), AnchorError> {
+    let material = &bundle.verification_material;
+    if !matches!(material.content, VerificationMaterialContent::PublicKey(_)) {
+        return Err(AnchorError::new("the bundle is signed with a certificate, not with a key"));
+    }
+    let stamps = &material.timestamp_verification_data.rfc3161_timestamps;
+    stamps.iter().try_for_each(|stamp| check_lengths(&stamp.signed_timestamp))
+}
+
+fn check_lengths(stamp: &TimestampToken) -> Result<(), AnchorError> {
+    if lengths_fit(stamp.as_bytes()) {
+        Ok(())
+    } else {
+        Err(AnchorError::new("a time stamp is cut short or damaged"))
     }
 }
 
