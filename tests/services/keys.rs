@@ -1,5 +1,8 @@
 //! Keys that hand over, with an independent date for it: a real public log and real time stamps.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use end_to_end::services::{Rekor, Tools, TrustedRoot, Tsa, Window};
 use end_to_end::{Work, ratings};
 use serde_json::{Value as Json, json};
@@ -35,9 +38,33 @@ impl Scene {
     /// Publishes the log with its card, so that evidence adds nothing that is not public.
     fn publish(&self) {
         self.work.json("card log -o card.json");
+        self.work.json(&self.typed());
+    }
+
+    fn typed(&self) -> String {
         let (rekor, tsa) = (self.rekor.url(), self.tsa.url());
-        self.work
-            .json(&format!("publish log --rekor {rekor} --tsa {tsa} --trusted-root root.json"));
+        format!("publish log --rekor {rekor} --tsa {tsa} --trusted-root root.json")
+    }
+
+    /// Runs a command beside others that write to the log, as soon as they let it.
+    fn patiently(&self, typed: &str) -> Json {
+        for _ in 0..300 {
+            let answer = self.work.run(&format!("{typed} --json"));
+            if answer.status == Some(0) {
+                return answer.json();
+            }
+            assert!(answer.stderr.contains("another process"), "{answer:#?}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{typed}: never let in");
+    }
+
+    /// The key of a role that signs now.
+    fn active(&self, role: &str) -> Json {
+        let list = self.work.json("keys list log")["keys"].clone();
+        let mut keys = list.as_array().unwrap().iter();
+        let key = keys.find(|key| key["role"] == role && key["state"] == "active").unwrap();
+        key["fingerprint"].clone()
     }
 
     /// Who took the first policy, and has since heard that a key was stolen at some time.
@@ -146,11 +173,11 @@ fn a_new_publishing_key_signs_once_the_old_one_has_published_it() {
     assert_eq!(state(&scene), ["superseded", "active"]);
 
     let report = scene.report(0);
-    // The head over the entry and the newest one were published before the new key was taken up.
+    // The old key published the head over the entry, the new one whatever came after it.
     let anchors = report["anchors"].as_array().unwrap();
     let new = &rotated["fingerprint"];
     assert!(
-        anchors.iter().map(|anchor| &anchor["publisher"]).eq([&old, &old, &old, new]),
+        anchors.iter().map(|anchor| &anchor["publisher"]).eq([&old, &old, new, new]),
         "{anchors:#?}"
     );
     assert_eq!(report["handovers"][0]["role"], "publisher");
@@ -168,6 +195,47 @@ fn a_new_publishing_key_signs_once_the_old_one_has_published_it() {
         (&report["anchors"][3]["public"], &report["verdict"]),
         (&Json::Null, &json!("signed"))
     );
+}
+
+#[test]
+fn keys_change_hands_beside_rounds_of_publishing() {
+    let Some(scene) = Scene::set() else { return };
+    let typed = format!("{} --every 1s", scene.typed());
+    let mut rounds = scene.work.command(&typed).stdout(Stdio::null()).spawn().unwrap();
+    scene.work.write("ratings.jsonl", ratings(2));
+    let mut retired = Vec::new();
+    for role in ["log", "publisher", "log", "publisher"] {
+        let old = scene.active(role);
+        let new = scene.patiently(&format!("keys rotate log --role {role}"))["rotated"][0].clone();
+        scene.patiently("log annotations log ratings.jsonl");
+        let since = Instant::now();
+        while scene.active(role) != new["fingerprint"] {
+            assert!(since.elapsed().as_secs() < 60, "the {role} key never took over");
+            assert!(rounds.try_wait().unwrap().is_none(), "the rounds go on");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let entry = scene.patiently(&format!("keys retire log {}", old.as_str().unwrap()));
+        scene.patiently("log annotations log ratings.jsonl");
+        retired.push((old, entry["entry"].as_u64().unwrap()));
+    }
+    rounds.kill().unwrap();
+    rounds.wait().unwrap();
+    scene.publish();
+
+    let report = scene.report(0);
+    let anchors = report["anchors"].as_array().unwrap();
+    let numbers =
+        |name: &str| anchors.iter().map(|a| a[name].as_u64().unwrap()).collect::<Vec<_>>();
+    let all: Vec<u64> = (0..anchors.len() as u64).collect();
+    assert_eq!((numbers("sequence"), numbers("index")), (all.clone(), all));
+    for anchor in anchors {
+        let size = anchor["size"].as_u64().unwrap();
+        let by_retired = |(key, entry): &&(Json, u64)| *key == anchor["publisher"] && size > *entry;
+        assert_eq!(retired.iter().find(by_retired), None, "{anchor:#}");
+    }
+    let handovers = report["handovers"].as_array().unwrap();
+    assert!(handovers.len() == 4 && handovers.iter().all(|h| h["holds"] == true), "{handovers:#?}");
+    assert_eq!(scene.work.report("log --policy first", 0)["verdict"], "public");
 }
 
 /// The n-th line of a file that begins so is left out.

@@ -326,7 +326,7 @@ impl Audit {
         }
         // Whoever made the folder and died may not have come to syncing its name.
         self.disk.sync_folder(self.root())?;
-        self.disk.replace(path, bytes, PUBLIC)
+        self.disk.replace_shared(path, bytes, PUBLIC)
     }
 
     /// The newest head.

@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{IoContext as _, Result};
 
@@ -37,9 +38,23 @@ impl Disk {
     /// Puts a file in place so that after a crash there is the old one or the new one, whole: write
     /// beside it, sync, rename, sync the folder.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-        let file = self.write_beside(path, bytes, mode)?;
+        self.replace_by(&beside(path), path, bytes, mode)
+    }
+
+    /// The same for a file that two processes may put in place at once: neither stumbles over the other's
+    /// temporary file. What a crash leaves of one stays, so this is for nothing that is secret.
+    pub fn replace_shared(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".{}-{count}.tmp", std::process::id()));
+        self.replace_by(&path.with_file_name(name), path, bytes, mode)
+    }
+
+    fn replace_by(&self, temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+        let file = self.write_to(temporary, path, bytes, mode)?;
         self.sync(&file, path)?;
-        self.rename_into_place(path)?;
+        self.rename(temporary, path)?;
         self.sync_folder(parent(path))
     }
 
@@ -49,12 +64,12 @@ impl Disk {
         let mut handles = Vec::with_capacity(files.len());
         for file in files {
             folders.make(self, parent(&file.path))?;
-            handles.push(self.write_beside(&file.path, &file.bytes, PUBLIC)?);
+            handles.push(self.write_to(&beside(&file.path), &file.path, &file.bytes, PUBLIC)?);
         }
         self.sync_all(files, &handles)?;
         // A name must never stand before its content: rename only what is synced.
         for file in files {
-            self.rename_into_place(&file.path)?;
+            self.rename(&beside(&file.path), &file.path)?;
         }
         Ok(())
     }
@@ -94,9 +109,8 @@ impl Disk {
         })
     }
 
-    fn write_beside(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<File> {
-        let temporary = beside(path);
-        self.before("create", &temporary).at(path, "create the file")?;
+    fn write_to(&self, temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<File> {
+        self.before("create", temporary).at(path, "create the file")?;
         // No O_EXCL: what a crash left under this name is worthless.
         let file = OpenOptions::new()
             .read(true)
@@ -104,15 +118,15 @@ impl Disk {
             .create(true)
             .truncate(true)
             .mode(mode)
-            .open(&temporary)
+            .open(temporary)
             .at(path, "create the file")?;
         self.write_at(&file, path, 0, bytes)?;
         Ok(file)
     }
 
-    fn rename_into_place(&self, path: &Path) -> Result<()> {
+    fn rename(&self, temporary: &Path, path: &Path) -> Result<()> {
         self.before("rename", path).at(path, "rename the file")?;
-        fs::rename(beside(path), path).at(path, "rename the file")
+        fs::rename(temporary, path).at(path, "rename the file")
     }
 
     /// Creates a file that must not exist yet, and syncs it.
@@ -316,4 +330,24 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(beside(path));
     }
     written
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_writers_of_one_file_do_not_stumble_over_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("7");
+        let write = || Disk::default().replace_shared(&path, b"the same", PUBLIC).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| write()));
+            }
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"the same");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

@@ -390,17 +390,17 @@ fn grow_policy(disk: &Disk, folder: &Folder, line: &str) -> Result<()> {
 }
 
 /// Lets a new publishing key take over, if the old one has published a head over the entry that says so, and has
-/// nothing in hand.
+/// nothing in hand. Says whether it has.
 pub(crate) fn let_publisher_take_over(
     disk: &Disk,
     folder: &Folder,
     queue: &Queue,
     passphrase: Option<&Passphrase>,
-) -> Result<()> {
-    let Some(waiting) = read_json::<Waiting>(&folder.next_publisher())? else { return Ok(()) };
+) -> Result<bool> {
+    let Some(waiting) = read_json::<Waiting>(&folder.next_publisher())? else { return Ok(false) };
     let published = queue.last()?.is_some_and(|last| last.size > waiting.entry);
     if !published || queue.signed()?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let (path, next) = (folder.publishing_key(), folder.next().join(PUBLISHER));
     if next.is_file() {
@@ -419,7 +419,8 @@ pub(crate) fn let_publisher_take_over(
         disk.remove(&next)?;
     }
     disk.remove(&folder.next_publisher())?;
-    disk.sync_folder(&folder.next())
+    disk.sync_folder(&folder.next())?;
+    Ok(true)
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {

@@ -22,7 +22,7 @@ use crate::reader::LogReader;
 
 impl Publisher {
     /// The next head that waits, published; none where none waits.
-    pub(super) fn advance(&self) -> std::result::Result<Option<Publication>, Trouble> {
+    pub(super) fn advance(&mut self) -> std::result::Result<Option<Publication>, Trouble> {
         let Some(signed) = self.in_hand()? else {
             self.stamp_later()?;
             return Ok(None);
@@ -45,10 +45,11 @@ impl Publisher {
     }
 
     /// The statement in hand: the one that was signed before, or one about the next head that waits.
-    fn in_hand(&self) -> Result<Option<Signed>> {
+    fn in_hand(&mut self) -> Result<Option<Signed>> {
         if let Some(signed) = self.queue.signed()? {
             return Ok(Some(signed));
         }
+        self.take_up_key()?;
         let last = self.queue.last()?;
         let Some(head) = self.next_head(last.as_ref())? else { return Ok(None) };
         if let Some(last) = &last {

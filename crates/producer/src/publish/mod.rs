@@ -138,6 +138,10 @@ pub struct Publisher {
     logs: Vec<TrustedLog>,
     services: Services,
     http: Http,
+    disk: Disk,
+    passphrase: Option<Passphrase>,
+    /// The trusted root, as it was read.
+    root: String,
     _lock: Lock,
 }
 
@@ -172,13 +176,7 @@ impl Publisher {
         let origin = SignedHead::read(&folder.checkpoint())?.checkpoint.origin;
         let vkey = verifier_key(&FileSigner::open(&folder.log_key(), &origin, passphrase)?)?;
         rotation::let_publisher_take_over(disk, &folder, &queue, passphrase)?;
-        let key = PublishingKey::open(disk, &folder.publishing_key(), passphrase)?;
-        grow_policy(disk, &folder, &key, &root)?;
-        // With the keys before it, under which earlier heads were published.
-        let path = folder.publisher();
-        let publishers = fs::read_to_string(&path).at(&path, "read the file")?;
-        let trust =
-            AnchorTrust::new(&publishers, &root).map_err(|e| Error::Publish(e.to_string()))?;
+        let (key, trust) = open_key(disk, &folder, passphrase, &root)?;
         Ok(Self {
             queue,
             key,
@@ -187,9 +185,22 @@ impl Publisher {
             logs: TrustedLog::all(&root),
             services,
             http: Http::new(TIMEOUT)?,
+            disk: disk.clone(),
+            passphrase: passphrase.cloned(),
+            root,
             folder,
             _lock: lock,
         })
+    }
+
+    /// A new publishing key takes over as soon as the old one has published who it is, however long this process
+    /// lives.
+    fn take_up_key(&mut self) -> Result<()> {
+        let (disk, passphrase) = (&self.disk, self.passphrase.as_ref());
+        if rotation::let_publisher_take_over(disk, &self.folder, &self.queue, passphrase)? {
+            (self.key, self.trust) = open_key(disk, &self.folder, passphrase, &self.root)?;
+        }
+        Ok(())
     }
 
     /// Puts the log's newest head into the queue, if more than notices of publication has come since the
@@ -298,6 +309,22 @@ fn read_trusted_root(folder: &Folder, chosen: Option<&Path>) -> Result<String> {
         )));
     }
     fs::read_to_string(path).at(path, "read the trusted root")
+}
+
+/// The publishing key, and what its anchors are verified with: also the keys before it, under which earlier heads
+/// were published.
+fn open_key(
+    disk: &Disk,
+    folder: &Folder,
+    passphrase: Option<&Passphrase>,
+    root: &str,
+) -> Result<(PublishingKey, AnchorTrust)> {
+    let key = PublishingKey::open(disk, &folder.publishing_key(), passphrase)?;
+    grow_policy(disk, folder, &key, root)?;
+    let path = folder.publisher();
+    let publishers = fs::read_to_string(&path).at(&path, "read the file")?;
+    let trust = AnchorTrust::new(&publishers, root).map_err(|e| Error::Publish(e.to_string()))?;
+    Ok((key, trust))
 }
 
 /// The example policy gets what verifies the anchors: publishing key and trusted root.

@@ -99,7 +99,7 @@ impl Queue {
     /// Puts a head into the queue.
     pub fn put(&self, head: &SignedHead) -> Result<()> {
         let path = self.path("heads").join(head.checkpoint.size.to_string());
-        self.disk.replace(&path, head.note.as_bytes(), PRIVATE)
+        self.disk.replace_shared(&path, head.note.as_bytes(), PRIVATE)
     }
 
     /// The sizes of the heads that wait, the one in hand not counted.
@@ -165,7 +165,7 @@ impl Queue {
             self.disk.create_folder(folder, 0o755)?;
         }
         // Whoever made a folder and died may not have come to syncing its name.
-        self.disk.replace(path, bytes, PUBLIC)?;
+        self.disk.replace_shared(path, bytes, PUBLIC)?;
         self.disk.sync_folder(parent(parent(path)))?;
         self.disk.sync_folder(self.folder.root())
     }
