@@ -305,16 +305,150 @@ fn a_compromised_key_leads_nowhere_without_an_independent_date() {
     assert_eq!(report(&file, Some(1), &policy(1)).verdict, Verdict::Failed);
 }
 
+/// Holds a file against an earlier one.
+fn compare(file: &Evidence, earlier: &[u8], chosen: Option<u8>, requirements: &str) -> Report {
+    let earlier = Earlier::parse(earlier).unwrap();
+    let policy = chosen.map(|n| policy_for(&vkey(n), requirements));
+    let question = Question { earlier: Some(&earlier), ..Question::by(policy.as_ref()) };
+    verify(&file.to_bytes().unwrap(), &question).unwrap()
+}
+
+/// A log signed by key 1, the same after key 2 took over, and the evidence of what was before if an entry of it was
+/// another.
+struct Passed {
+    before: Evidence,
+    after: Evidence,
+    other: Evidence,
+}
+
+impl Passed {
+    fn on() -> Self {
+        let (log, at) = rotated();
+        let mut other = Log::sample(3);
+        other.entries[3] = kit::rating(3, 1.0);
+        Self {
+            before: evidence(&first(&log, 4), &[(4, &[1])], &[1]),
+            after: evidence(&log, &[(at, &[1, 2]), (at + 1, &[2])], &[2]),
+            other: evidence(&first(&other, 4), &[(4, &[1])], &[1]),
+        }
+    }
+
+    /// The whole file, and its checkpoint alone.
+    fn forms(evidence: &Evidence) -> [Vec<u8>; 2] {
+        [evidence.to_bytes().unwrap(), evidence.heads[0].note.clone().into_bytes()]
+    }
+}
+
+fn first(log: &Log, n: usize) -> Log {
+    let entries = log.entries[..n].to_vec();
+    Log { origin: log.origin.clone(), key: log.key.clone(), entries }
+}
+
 #[test]
 fn an_earlier_record_by_the_first_key_is_continued_by_the_second() {
+    let Passed { before, after, .. } = Passed::on();
+    for earlier in Passed::forms(&before) {
+        for chosen in [Some(1), Some(2), None] {
+            let report = compare(&after, &earlier, chosen, "null");
+            let history = report.history.unwrap();
+            assert_eq!((history.result, history.reversed), (Outcome::Pass, false), "{chosen:?}");
+            // The newest head is not signed by the first key.
+            let by = |n: u8| vec![format!("{ORIGIN}+{}", vkey(n).id_hex())];
+            assert_eq!(history.earlier.unwrap().signed_by, by(1));
+            assert_eq!(history.later.unwrap().signed_by, by(2));
+        }
+    }
+    // And the other way round: the later one was there before.
+    let later = after.to_bytes().unwrap();
+    for chosen in [Some(1), None] {
+        let history = compare(&before, &later, chosen, "null").history.unwrap();
+        assert_eq!((history.result, history.reversed), (Outcome::Pass, true), "{history:#?}");
+    }
+}
+
+#[test]
+fn a_history_rewritten_across_a_handover_is_one() {
+    let Passed { before, after, other } = Passed::on();
+    for earlier in Passed::forms(&other) {
+        for chosen in [Some(1), Some(2), None] {
+            let report = compare(&after, &earlier, chosen, "null");
+            let keys = &check(&report, "history").stands_on;
+            assert!(keys.iter().any(|key| key.bytes == vkey(1).to_string()));
+            assert!(keys.iter().any(|key| key.bytes == vkey(2).to_string()));
+            let history = report.history.unwrap();
+            assert!(history.contradiction, "{chosen:?} {history:#?}");
+        }
+    }
+    let history = compare(&other, &after.to_bytes().unwrap(), Some(1), "null").history.unwrap();
+    assert!(history.contradiction && history.reversed, "{history:#?}");
+    assert!(
+        !compare(&before, &after.to_bytes().unwrap(), Some(1), "null")
+            .history
+            .unwrap()
+            .contradiction
+    );
+}
+
+/// Nobody is accused of what a thief, or anybody who names a key as his own, may have done.
+#[test]
+fn a_handover_that_does_not_hold_joins_no_histories() {
+    let Passed { mut after, other, .. } = Passed::on();
+    let key = vkey(1).fingerprint_hex();
+    let stolen = format!(r#"{{"v":1,"compromised":[{{"key":"{key}","since":"2026-01-01"}}]}}"#);
+    for earlier in Passed::forms(&other) {
+        for chosen in [1, 2] {
+            let history = compare(&after, &earlier, Some(chosen), &stolen).history.unwrap();
+            assert_eq!((history.result, history.contradiction), (Outcome::Fail, false));
+            assert!(history.reason.contains("another key"), "{}", history.reason);
+        }
+    }
+    // The second key says that it follows the first, which has not signed that.
     let (log, at) = rotated();
-    let earlier = evidence(&log, &[(4, &[1])], &[1]);
-    let earlier = Earlier::parse(earlier.heads[0].note.as_bytes()).unwrap();
-    let file = evidence(&log, &[(at, &[1, 2]), (at + 1, &[2])], &[2]).to_bytes().unwrap();
-    let policy = policy_for(&vkey(1), "null");
-    let question = Question { earlier: Some(&earlier), ..Question::by(Some(&policy)) };
-    let report = verify(&file, &question).unwrap();
-    assert_eq!(report.history.unwrap().result, Outcome::Pass);
+    after.heads = evidence(&log, &[(at + 1, &[2])], &[2]).heads;
+    for earlier in Passed::forms(&other) {
+        let history = compare(&after, &earlier, Some(2), "null").history.unwrap();
+        assert!(!history.contradiction, "{history:#?}");
+    }
+}
+
+/// Publishing keys form a line as well.
+#[test]
+#[cfg(feature = "anchors")]
+fn a_publishing_key_hands_over_once_and_never_returns() {
+    use p256::ecdsa::signature::Signer as _;
+    let secret = |n: u8| p256::ecdsa::SigningKey::from_slice(&[n; 32]).unwrap();
+    let public = |n: u8| {
+        // A SubjectPublicKeyInfo up to the coordinates (RFC 5480).
+        let start = "3059301306072a8648ce3d020106082a8648ce3d03010703420004";
+        let point = secret(n).verifying_key().to_sec1_point(false);
+        Key::Publisher([hex::decode(start).unwrap(), point.as_bytes()[1..].to_vec()].concat())
+    };
+    let change = |old: u8, new: u8| {
+        let (role, old, new_key) = (Role::Publisher, public(old), public(new));
+        let signature: p256::ecdsa::Signature =
+            secret(new).sign(&message(ORIGIN, role, &old, &new_key));
+        let proof = signature.to_der().as_bytes().to_vec();
+        KeyChange::Rotate(Rotation { role, old, new: new_key, proof })
+    };
+    for (second, fault) in [
+        (change(2, 3), None),
+        (change(1, 3), Some("was not the log's key")),
+        (change(2, 1), Some("key before")),
+        (change(3, 4), Some("was not the log's key")),
+    ] {
+        let mut log = Log::sample(3);
+        push(&mut log, change(1, 2));
+        let end = push(&mut log, second);
+        let report = by(&evidence(&log, &[(end, &[1])], &[1]), 1);
+        let found = report.checks.iter().find(|check| check.name == "keys");
+        match fault {
+            None => assert!(found.is_none(), "{found:#?}"),
+            Some(fault) => {
+                assert!(found.unwrap().reason.contains(fault), "{found:#?}");
+                assert_eq!(report.verdict, Verdict::Failed);
+            }
+        }
+    }
 }
 
 #[test]

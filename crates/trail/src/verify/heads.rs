@@ -224,7 +224,8 @@ pub fn sign_off(heads: &mut Heads, key: &VerifierKey) -> Result<(), String> {
     for head in &mut heads.list {
         let size = head.checkpoint.size;
         let signed = head.note.verify(key);
-        if signed.map_err(|e| format!("the tree head of size {size}: {e}"))?.is_some() {
+        let signed = signed.map_err(|e| format!("the tree head of size {size}: {e}"))?;
+        if signed.is_some() && !head.signed_by.contains(key) {
             head.signed_by.push(key.clone());
         }
     }

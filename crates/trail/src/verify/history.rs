@@ -4,12 +4,10 @@
 //! to everyone who has the key: so both are shown whole. Nothing is said of heads that no common key
 //! signed, because anybody can make a file that contradicts another.
 
-use serde_bytes::ByteBuf;
-
 use super::heads::{self, Heads, SignedHead};
-use super::replay::Replay;
+use super::replay::{self, Replay, Wanted};
 use super::roots::Roots;
-use super::{Parts, bytes, count, cut, pass, read_proof};
+use super::{Parts, anchors, bytes, count, cut, keys, pass, read_proof};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::{Entries, Evidence, EvidenceError, Head, MAGIC};
 use crate::merkle::{self, Hash, empty_root};
@@ -21,12 +19,10 @@ use crate::report::{Check, HistoryHead, HistoryReport, Outcome};
 const TITLE: &str = "The log continues what you were given of it before";
 
 /// An earlier record of a log, read and not yet verified.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Earlier {
-    keys: Vec<String>,
-    heads: Vec<Head>,
-    /// All entries, where they are there.
-    entries: Option<Vec<ByteBuf>>,
+    parts: Parts<'static>,
+    entries: Entries,
 }
 
 impl Earlier {
@@ -36,12 +32,8 @@ impl Earlier {
     /// The bytes are none of these.
     pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
         if bytes.starts_with(&MAGIC) {
-            let Evidence { keys, heads, entries, .. } = Evidence::parse(bytes)?;
-            let entries = match entries {
-                Entries::All(all) => Some(all),
-                Entries::Some(_) => None,
-            };
-            return Ok(Self { keys, heads, entries });
+            let Evidence { keys, heads, anchors, entries, .. } = Evidence::parse(bytes)?;
+            return Ok(Self { parts: Parts { keys, heads, anchors, ..Parts::default() }, entries });
         }
         let note = if LogProof::is_one(bytes) {
             read_proof(bytes)?.checkpoint
@@ -51,18 +43,18 @@ impl Earlier {
         let parsed = Note::parse(&note).map_err(|_| EvidenceError::NoHead)?;
         Checkpoint::parse(&parsed.text).map_err(|_| EvidenceError::NoHead)?;
         let heads = vec![Head { note, proof: Vec::new() }];
-        Ok(Self { keys: Vec::new(), heads, entries: None })
+        Ok(Self { parts: Parts { heads, ..Parts::default() }, entries: Entries::Some(Vec::new()) })
     }
 
     /// The sizes of its heads, as far as they can be read.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> {
         let read = |head: &Head| Checkpoint::parse(&Note::parse(&head.note).ok()?.text).ok();
-        self.heads.iter().filter_map(read).map(|head| head.size)
+        self.parts.heads.iter().filter_map(read).map(|head| head.size)
     }
 
     /// The newest head in it: the signed note, and what it says.
     pub fn newest(&self) -> Option<(&str, Checkpoint)> {
-        let note = &self.heads.last()?.note;
+        let note = &self.parts.heads.last()?.note;
         Some((note, Checkpoint::parse(&Note::parse(note).ok()?.text).ok()?))
     }
 }
@@ -70,66 +62,66 @@ impl Earlier {
 /// What the earlier record amounts to on its own.
 #[derive(Debug)]
 pub struct Before {
-    pub heads: Heads,
-    /// The roots that its entries give, where all are there.
-    roots: Option<Roots>,
+    heads: Heads,
+    replay: Replay,
     /// Why it counts for nothing.
     bad: Option<String>,
 }
 
-/// Verifies the earlier record by the keys chosen, those it names and those of the log it is held against.
+/// Verifies the earlier record as any other: by the keys chosen and those it names, followed through its
+/// own handovers. A checkpoint and a proof name no key; those of the log it is held against are tried.
 pub fn read(earlier: &Earlier, here: &Heads, policy: Option<&TrustPolicy>) -> Before {
-    let mut before = Before { heads: Heads::default(), roots: None, bad: None };
-    match heads::read(&earlier.heads) {
-        Ok(list) => before.heads = Heads { list, readable: true, ..Heads::default() },
-        Err(reason) => before.bad = Some(reason),
+    let Parts { keys, heads, anchors, .. } = &earlier.parts;
+    let mut parts = Parts { heads: heads.clone(), anchors: anchors.clone(), ..Parts::default() };
+    let mut policy = policy;
+    if keys.is_empty() {
+        let line = &here.chain.log;
+        let known = here.signers.iter().filter(|key| !line.has(key)).chain(line.keys());
+        let tried = known.filter(|key| heads.iter().any(|head| is_signed(&head.note, key)));
+        parts.keys = tried.map(ToString::to_string).collect();
+        policy = None;
+    } else {
+        parts.keys.clone_from(keys);
     }
-    if before.heads.readable && before.heads.origin() == here.origin() {
-        before.bad = before.verify(earlier, here, policy).err();
+    let mut checks = Vec::new();
+    let mut heads = heads::check(&parts, policy, &mut checks);
+    let mut replay = Replay::default();
+    if heads.readable && heads.origin() == here.origin() {
+        let sizes = here.sizes().chain(heads.sizes()).collect();
+        let wanted = Wanted { card: None, weights: &[], sizes };
+        let entries = earlier.entries.stream();
+        replay = replay::replay(entries, &parts, &heads, wanted, &mut checks);
+        keys::follow(&mut heads, &parts, policy, &replay, &mut checks);
+        replay.proven &= !heads.forged;
+        let anchors = anchors::check(&parts, policy, &heads, &replay, &mut checks);
+        let signers = heads.signers.clone();
+        keys::judge(&mut heads, policy, &anchors, &mut checks);
+        // They did sign, whatever it counts for.
+        heads.signers = signers;
     }
-    before
+    // Neither what its events say nor who published it takes anything from a head that was signed.
+    let bad = checks.into_iter().find(|check| {
+        let of_tree = ["heads.", "entries."].iter().any(|part| check.name.starts_with(part));
+        of_tree && check.result == Outcome::Fail
+    });
+    Before { heads, replay, bad: bad.map(|check| check.reason) }
 }
 
-impl Before {
-    fn verify(
-        &mut self,
-        earlier: &Earlier,
-        here: &Heads,
-        policy: Option<&TrustPolicy>,
-    ) -> Result<(), String> {
-        if earlier.keys.is_empty() {
-            // A checkpoint and a proof name no key; those of this log are tried.
-            here.signers.iter().try_for_each(|key| heads::sign_off(&mut self.heads, key))?;
-        } else {
-            heads::signatures(&mut self.heads, &earlier.keys, policy)?;
-        }
-        heads::consistency(&self.heads.list, &earlier.heads)?;
-        self.heads.chained = true;
-        let Some(entries) = &earlier.entries else { return Ok(()) };
-        let of_both = here.list.iter().chain(&self.heads.list);
-        let mut roots = Roots::at(of_both.map(|head| head.checkpoint.size));
-        entries.iter().for_each(|entry| roots.push(entry));
-        let own = self.heads.list.iter().map(|head| &head.checkpoint);
-        let signed = own.clone().all(|head| roots.get(head.size) == Some(head.root));
-        if !signed || self.heads.newest().is_some_and(|head| head.size != roots.size()) {
-            return Err("its entries do not give the root that was signed".into());
-        }
-        self.roots = Some(roots);
-        Ok(())
-    }
+/// Whether there is a signature of this key, be it a wrong one.
+fn is_signed(note: &str, key: &VerifierKey) -> bool {
+    Note::parse(note).is_ok_and(|note| !matches!(note.verify(key), Ok(None)))
 }
 
 /// Compares, and says what came of it.
 pub fn check(
-    before: Before,
+    before: &Before,
     parts: &Parts<'_>,
     here: &Heads,
     replay: &Replay,
-    checks: &mut Vec<Check>,
-) -> HistoryReport {
-    let now = Side { heads: here, roots: Some(&replay.roots).filter(|_| replay.complete), parts };
-    let then =
-        Side { heads: &before.heads, roots: before.roots.as_ref(), parts: &Parts::default() };
+) -> (HistoryReport, Check) {
+    let now = Side::new(here, replay, parts);
+    let nothing = Parts::default();
+    let then = Side::new(&before.heads, &before.replay, &nothing);
     let found = compare(&then, &now, before.bad.as_deref());
     let (mut earlier, mut later) = (found.then, found.now);
     let size = |head: Option<&SignedHead>| head.map(|head| head.checkpoint.size);
@@ -149,15 +141,22 @@ pub fn check(
     for head in report.earlier.iter().chain(&report.later) {
         check.stands_on.push(bytes(format!("tree head of size {}", head.size), &head.note));
     }
-    if let Some(key) = &found.key {
-        check.stands_on.push(bytes("verifier key", key.to_string()));
+    let line = [&before.heads, here].map(|heads| heads.chain.log.keys()).into_iter().flatten();
+    let mut keys: Vec<&VerifierKey> = Vec::new();
+    for key in found.key.iter().chain(line.filter(|_| found.key.is_some())) {
+        if !keys.contains(&key) {
+            keys.push(key);
+            check.stands_on.push(bytes("verifier key", key.to_string()));
+        }
     }
-    checks.push(check);
-    report
+    (report, check)
 }
 
 fn head_report(head: &SignedHead, key: Option<&VerifierKey>) -> HistoryHead {
-    let signed_by = head.signed_by.iter().chain(key.filter(|key| !head.signed_by.contains(key)));
+    let other = key.filter(|key| {
+        !head.signed_by.contains(key) && matches!(head.note.verify(key), Ok(Some(_)))
+    });
+    let signed_by = head.signed_by.iter().chain(other);
     HistoryHead {
         size: head.checkpoint.size,
         root: hex::encode(head.checkpoint.root),
@@ -214,11 +213,15 @@ fn compare<'a>(then: &Side<'a>, now: &Side<'a>, bad: Option<&str>) -> Found<'a> 
     found
 }
 
-/// A key that signed all heads of both: a chosen one, where a chosen one signed this log.
+/// A key that signed all heads of both, itself or by its successors: where a chosen one signed this log, that
+/// one, or one that led to it.
 fn common_key(then: &Heads, now: &Heads) -> Option<VerifierKey> {
     let of_now = [&now.chosen_signers, &now.signers].into_iter().find(|keys| !keys.is_empty());
-    let mut keys = of_now.unwrap_or(&then.signers).iter();
-    keys.find(|key| then.all_signed_by(key) && now.all_signed_by(key)).cloned()
+    let keys = of_now.unwrap_or(&then.signers);
+    let line = &now.chain.log;
+    let before = line.keys().filter(|_| keys.iter().any(|key| line.has(key)));
+    let mut all = keys.iter().chain(before);
+    all.find(|key| then.all_signed_by(key) && now.all_signed_by(key)).cloned()
 }
 
 /// One of the two records.
@@ -236,6 +239,10 @@ struct Known<'a> {
 }
 
 impl<'a> Side<'a> {
+    fn new(heads: &'a Heads, replay: &'a Replay, parts: &'a Parts<'a>) -> Self {
+        Self { heads, roots: Some(&replay.roots).filter(|_| replay.complete), parts }
+    }
+
     fn size(&self) -> u64 {
         self.heads.newest().map_or(0, |head| head.size)
     }

@@ -52,6 +52,8 @@ pub struct Chain {
     /// The keys that sign heads.
     pub log: Line,
     cosigner: Line,
+    /// The publishing keys, one after the other.
+    publishers: Vec<Vec<u8>>,
     suspects: Vec<Suspect>,
     /// Fingerprints of those whose newest signatures are not shown to be older than the suspicion.
     late: Vec<String>,
@@ -65,9 +67,14 @@ impl Line {
         self.0.is_empty()
     }
 
-    fn position(&self, key: &VerifierKey) -> Option<usize> {
+    /// Oldest first.
+    pub fn keys(&self) -> impl Iterator<Item = &VerifierKey> {
         let first = self.0.first().map(|link| &link.old);
-        first.into_iter().chain(self.0.iter().map(|link| &link.new)).position(|other| other == key)
+        first.into_iter().chain(self.0.iter().map(|link| &link.new))
+    }
+
+    fn position(&self, key: &VerifierKey) -> Option<usize> {
+        self.keys().position(|other| other == key)
     }
 
     pub fn has(&self, key: &VerifierKey) -> bool {
@@ -149,17 +156,39 @@ impl Chain {
         if !rotation.is_proven(heads.origin().unwrap_or_default()) {
             return Err(format!("{name} has not signed that it takes over in this log"));
         }
-        let (Key::Note(old), Key::Note(new)) = (old, new) else { return Ok(()) };
-        let line = if *role == Role::Log { &mut self.log } else { &mut self.cosigner };
-        if line.0.last().is_some_and(|last| last.new != *old) {
-            return Err(format!("{} was not the log's key when it handed over", short(old)));
+        let (follows, was_before) = match (old, new) {
+            (Key::Publisher(old), Key::Publisher(new)) => {
+                let last = self.publishers.last();
+                (last.is_none_or(|last| last == old), self.publishers.contains(new))
+            }
+            (Key::Note(old), Key::Note(new)) => {
+                let line = self.line(*role);
+                (line.0.last().is_none_or(|last| last.new == *old), line.has(new))
+            }
+            _ => return Ok(()),
+        };
+        if !follows {
+            return Err(format!("{} was not the log's key when it handed over", old.short()));
         }
-        if line.has(new) {
+        if was_before {
             return Err(format!("{name} was the log's key before"));
         }
-        let (old, new) = (old.clone(), new.clone());
-        line.0.push(Link { entry, old, new, head: None, public: None, holds: false });
+        match (old.clone(), new.clone()) {
+            (Key::Note(old), Key::Note(new)) => {
+                let link = Link { entry, old, new, head: None, public: None, holds: false };
+                self.line(*role).0.push(link);
+            }
+            (Key::Publisher(old), Key::Publisher(new)) if self.publishers.is_empty() => {
+                self.publishers.extend([old, new]);
+            }
+            (_, Key::Publisher(new)) => self.publishers.push(new),
+            _ => {}
+        }
         Ok(())
+    }
+
+    fn line(&mut self, role: Role) -> &mut Line {
+        if role == Role::Log { &mut self.log } else { &mut self.cosigner }
     }
 }
 

@@ -95,13 +95,7 @@ pub fn verify(bytes: &[u8], question: &Question<'_>) -> Result<Report, EvidenceE
         openings: evidence.openings,
         older: None,
     };
-    let entries = match &evidence.entries {
-        Entries::All(all) => {
-            EntryStream::All(Box::new(all.iter().map(|e| Ok(Cow::Borrowed(e.as_slice())))))
-        }
-        Entries::Some(some) => EntryStream::Some(some),
-    };
-    Ok(verify_parts(&parts, entries, question))
+    Ok(verify_parts(&parts, evidence.entries.stream(), question))
 }
 
 fn verify_proof(bytes: &[u8], question: &Question<'_>) -> Result<Report, EvidenceError> {
@@ -161,6 +155,17 @@ pub enum EntryStream<'a> {
     Some(&'a [ProvenEntry]),
 }
 
+impl Entries {
+    fn stream(&self) -> EntryStream<'_> {
+        match self {
+            Self::All(all) => {
+                EntryStream::All(Box::new(all.iter().map(|e| Ok(Cow::Borrowed(e.as_slice())))))
+            }
+            Self::Some(some) => EntryStream::Some(some),
+        }
+    }
+}
+
 /// Verifies what need not be one file: a log folder, a log's URL.
 pub fn verify_parts(
     parts: &Parts<'_>,
@@ -183,10 +188,16 @@ pub fn verify_parts(
     let before = earlier.map(|earlier| history::read(earlier, &heads, policy));
     let card = claims::check(card, &heads, &replay, &mut checks);
     let drift = weights::check(question.weights, &replay, &mut checks);
-    let history = before.map(|before| history::check(before, parts, &heads, &replay, &mut checks));
+    let place = checks.len();
     let openings = replay.openings(&parts.openings, &mut checks);
     let anchors = anchors::check(parts, policy, &heads, &replay, &mut checks);
     keys::judge(&mut heads, policy, &anchors, &mut checks);
+    // Only now is it known which keys lead to which.
+    let history = before.map(|before| {
+        let (report, check) = history::check(&before, parts, &heads, &replay);
+        checks.insert(place, check);
+        report
+    });
     hybrid::verify(&mut heads, policy);
     let witnesses = requirements::check(policy, &heads, &replay, &anchors, &mut checks);
     let gave = Gave { drift, heads, replay, witnesses, anchors, card, openings, history, checks };

@@ -32,11 +32,6 @@ impl Roots {
         self.noted.get(size).copied()
     }
 
-    /// How many entries were read.
-    pub fn size(&self) -> u64 {
-        self.frontier.size()
-    }
-
     /// The root over all entries read.
     pub fn root(&self) -> Hash {
         self.frontier.root()
