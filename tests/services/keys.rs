@@ -16,9 +16,14 @@ struct Scene {
 impl Scene {
     /// A log that is published once, and the policy that somebody took then.
     fn set() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// The same, made with more options.
+    fn with(options: &str) -> Option<Self> {
         let tools = Tools::find()?;
         let work = Work::empty();
-        work.json("init log --model tiny --origin log.example/tiny");
+        work.json(&format!("init log --model tiny --origin log.example/tiny {options}"));
         let scene =
             Self { work, rekor: Rekor::start(&tools, "rekor.localhost"), tsa: Tsa::start() };
         let root =
@@ -277,6 +282,57 @@ fn a_watcher_who_has_the_first_keys_is_led_to_the_last() {
     let anew = scene.look(0);
     let from = anew["coverage"][0]["keys"].as_object().unwrap();
     assert!(from.len() == 2 && from.values().all(|from| *from == json!(0)), "{anew:#}");
+}
+
+#[test]
+fn a_watcher_is_led_on_through_both_keys_of_a_hybrid_log() {
+    let Some(scene) = Scene::with("--hybrid") else { return };
+    scene.look(0);
+    let rotated = scene.work.json("keys rotate log")["rotated"].clone();
+    scene.publish();
+    scene.grow();
+    scene.publish();
+    let report = scene.look(0);
+    let handovers = report["handovers"].as_array().unwrap();
+    assert_eq!((handovers.len(), rotated.as_array().unwrap().len()), (2, 2));
+    for (handover, key) in handovers.iter().zip(rotated.as_array().unwrap()) {
+        assert_eq!(
+            (&handover["role"], &handover["new_fingerprint"], &handover["holds"]),
+            (&key["role"], &key["fingerprint"], &json!(true))
+        );
+        assert!(handover["public"].is_string(), "{handover}");
+    }
+    assert_eq!(scene.work.report("log --policy first", 0)["verdict"], "public");
+    // The old ML-DSA-44 key has not signed the head that shows it.
+    let proof = scene.work.text("log/keys/1.tlog-proof");
+    std::fs::remove_dir_all(scene.work.path("state")).unwrap();
+    let lines = proof.matches("\n—").count();
+    let said = (0..lines).filter_map(|n| {
+        scene.work.write("log/keys/1.tlog-proof", without_line(&proof, '—', n));
+        let report = scene.look(1);
+        assert_eq!(report["findings"][0]["kind"], "handover", "{report:#}");
+        report["findings"][0]["what"].as_str().map(ToOwned::to_owned)
+    });
+    let said: Vec<String> = said.collect();
+    let of_cosigner = said.iter().filter(|what| what.contains(&short(&rotated[1])));
+    assert_eq!((said.len(), of_cosigner.count()), (4, 2), "{said:#?}");
+}
+
+/// A publishing key that nobody let in: its publications count for nothing, and say so.
+#[test]
+fn a_publishing_key_that_the_old_one_never_published_is_found() {
+    let Some(scene) = Scene::set() else { return };
+    scene.look(0);
+    scene.work.json("keys rotate log --role publisher");
+    let next = scene.work.path("log/private/next/publisher.json");
+    std::fs::rename(next, scene.work.path("log/private/publisher.key")).unwrap();
+    scene.publish();
+    let report = scene.look(1);
+    let kinds: Vec<&Json> =
+        report["findings"].as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
+    assert_eq!(kinds, ["unverified"], "{report:#}");
+    assert_eq!(report["handovers"][0]["role"], "publisher");
+    assert_eq!(report["handovers"][0]["holds"], false);
 }
 
 fn short(key: &Json) -> String {

@@ -68,29 +68,32 @@ pub struct Before {
     bad: Option<String>,
 }
 
-/// Verifies the earlier record as any other: by the keys chosen and those it names, followed through its
-/// own handovers. A checkpoint and a proof name no key; those of the log it is held against are tried.
+/// Reads the earlier record, and verifies it where it is of the log that it is held against.
 pub fn read(earlier: &Earlier, here: &Heads, policy: Option<&TrustPolicy>) -> Before {
-    let Parts { keys, heads, anchors, .. } = &earlier.parts;
-    let mut parts = Parts { heads: heads.clone(), anchors: anchors.clone(), ..Parts::default() };
-    let mut policy = policy;
-    if keys.is_empty() {
-        let line = &here.chain.log;
-        let known = here.signers.iter().filter(|key| !line.has(key)).chain(line.keys());
-        let tried = known.filter(|key| heads.iter().any(|head| is_signed(&head.note, key)));
-        parts.keys = tried.map(ToString::to_string).collect();
-        policy = None;
-    } else {
-        parts.keys.clone_from(keys);
+    let (heads, bad) = match heads::read(&earlier.parts.heads) {
+        Ok(list) => (Heads { list, readable: true, ..Heads::default() }, None),
+        Err(reason) => (Heads::default(), Some(reason)),
+    };
+    if bad.is_none() && heads.origin() == here.origin() {
+        return earlier.verify(here, policy);
     }
-    let mut checks = Vec::new();
-    let mut heads = heads::check(&parts, policy, &mut checks);
-    let mut replay = Replay::default();
-    if heads.readable && heads.origin() == here.origin() {
+    Before { heads, replay: Replay::default(), bad }
+}
+
+impl Earlier {
+    /// As any other record: by the keys chosen and those it names, followed through its own handovers. A
+    /// checkpoint and a proof name no key; those of the log that it is held against are tried.
+    fn verify(&self, here: &Heads, policy: Option<&TrustPolicy>) -> Before {
+        let Parts { keys, heads, anchors, .. } = &self.parts;
+        let policy = policy.filter(|_| !keys.is_empty());
+        let keys = if keys.is_empty() { self.keys_of(here) } else { keys.clone() };
+        let (heads, anchors) = (heads.clone(), anchors.clone());
+        let parts = Parts { keys, heads, anchors, ..Parts::default() };
+        let mut checks = Vec::new();
+        let mut heads = heads::check(&parts, policy, &mut checks);
         let sizes = here.sizes().chain(heads.sizes()).collect();
         let wanted = Wanted { card: None, weights: &[], sizes };
-        let entries = earlier.entries.stream();
-        replay = replay::replay(entries, &parts, &heads, wanted, &mut checks);
+        let mut replay = replay::replay(self.entries.stream(), &parts, &heads, wanted, &mut checks);
         keys::follow(&mut heads, &parts, policy, &replay, &mut checks);
         replay.proven &= !heads.forged;
         let anchors = anchors::check(&parts, policy, &heads, &replay, &mut checks);
@@ -98,13 +101,22 @@ pub fn read(earlier: &Earlier, here: &Heads, policy: Option<&TrustPolicy>) -> Be
         keys::judge(&mut heads, policy, &anchors, &mut checks);
         // They did sign, whatever it counts for.
         heads.signers = signers;
+        // Neither what its events say nor who published it takes anything from a head that was signed.
+        let bad = checks.into_iter().find(|check| {
+            let of_tree = ["heads.", "entries."].iter().any(|part| check.name.starts_with(part));
+            of_tree && check.result == Outcome::Fail
+        });
+        Before { heads, replay, bad: bad.map(|check| check.reason) }
     }
-    // Neither what its events say nor who published it takes anything from a head that was signed.
-    let bad = checks.into_iter().find(|check| {
-        let of_tree = ["heads.", "entries."].iter().any(|part| check.name.starts_with(part));
-        of_tree && check.result == Outcome::Fail
-    });
-    Before { heads, replay, bad: bad.map(|check| check.reason) }
+
+    /// The keys of the log that signed here.
+    fn keys_of(&self, log: &Heads) -> Vec<String> {
+        let line = &log.chain.log;
+        let known = log.signers.iter().filter(|key| !line.has(key)).chain(line.keys());
+        let signed =
+            |key: &&VerifierKey| self.parts.heads.iter().any(|head| is_signed(&head.note, key));
+        known.filter(signed).map(ToString::to_string).collect()
+    }
 }
 
 /// Whether there is a signature of this key, be it a wrong one.
