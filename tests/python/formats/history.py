@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 
-from . import evidence, note, tree
+from . import event, evidence, keys, note, tree
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Record:
     heads: list = field(default_factory=list)
     proofs: list = field(default_factory=list)
     keys: list = field(default_factory=list)
+    entries: list | None = None
     leaves: list | None = None
 
     @classmethod
@@ -32,6 +33,7 @@ class Record:
                 heads=[head_of(one["note"]) for one in file["heads"]],
                 proofs=[one["proof"] for one in file["heads"]],
                 keys=[note.VerifierKey.parse(key) for key in file["keys"]],
+                entries=every,
                 leaves=None if every is None else [tree.leaf(entry) for entry in every],
             )
         text = data.decode()
@@ -63,8 +65,21 @@ class Record:
             and all(tree.root(self.leaves[: head.size]) == head.root for head in self.heads)
         )
 
+    @property
+    def line(self):
+        """The keys of the log, where its entries show that they changed hands."""
+        events = [event.decode(entry) for entry in self.entries or []]
+        rotations = [one["data"] for one in events if one["type"] == "key.rotate"]
+        of_log = [data for data in rotations if data["role"] == "log"]
+        return [
+            note.VerifierKey.parse(key) for data in of_log for key in (data["old"], data["new"])
+        ]
+
     def signed_by(self, key):
-        """Whether the key signed every head; a wrong signature by it raises."""
+        """Whether the key, or those it leads to, signed every head; a wrong signature raises."""
+        if key in self.line:
+            notes = [head.note for head in self.heads]
+            return keys.leads(key, self.newest.origin, self.entries, notes)
         by_head = [signed(head, key) for head in self.heads]
         return key.name == self.newest.origin and all(by_head)
 
@@ -73,12 +88,13 @@ class Record:
             if self.keys:
                 for key in chosen:
                     self.signed_by(key)
-                signed_well = all(self.signed_by(key) for key in self.keys)
+                line = self.line
+                signed_well = all(self.signed_by(key) or key in line for key in self.keys)
             else:
                 for key in others:
                     self.signed_by(key)
                 signed_well = True
-        except InvalidSignature:
+        except (InvalidSignature, ValueError):
             return False
         entries = self.leaves is None or self.is_complete()
         return signed_well and entries and self.is_consistent()
@@ -112,6 +128,8 @@ def compare(data, earlier, chosen=()):
     now, then = Record.read(data), Record.read(earlier)
     chosen = [note.VerifierKey.parse(key) for key in chosen]
     of_now = [key for key in chosen if now.signed_by(key)] or now.keys
+    if any(key in now.line for key in of_now):
+        of_now = of_now + now.line
     if not then.is_well_formed():
         return answer("absent", None, now.newest)
     if then.newest.origin != now.newest.origin:

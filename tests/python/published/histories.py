@@ -1,12 +1,33 @@
 """histories.json and histories/: pairs of records of one log, and what is reported of each pair."""
 
-from formats import evidence, note, tree
-from published.samples import LOG, ORIGIN, OTHER, STRANGER, chosen, head, root_of, sample
+from formats import event, evidence, note, tree
+from formats.keys import rotation
+from published.samples import (
+    LOG,
+    MINUTE,
+    ORIGIN,
+    OTHER,
+    RUN,
+    START,
+    STRANGER,
+    chosen,
+    head,
+    root_of,
+    sample,
+)
 
 SIZES = SMALL, CARD, LARGE = 5, 7, 9
 LONG = sample(4.0, 2.5, 1.0, 5.0)
 REWRITTEN = sample(4.0, 2.0, 1.0, 5.0)
 EMPTY = []
+# The log's key hands over, and one entry follows.
+HANDED_OVER = LONG + [
+    event.encode(START + MINUTE, RUN, len(LONG) + n, kind, data)
+    for n, (kind, data) in enumerate(
+        (("key.rotate", rotation(ORIGIN, LOG, OTHER)), ("x.example.note", {}))
+    )
+]
+HANDOVER, AFTER = len(LONG) + 1, len(LONG) + 2
 
 
 def record(entries, sizes, key=LOG, whole=True, **more):
@@ -33,6 +54,14 @@ def broken(content):
     return content | {"heads": [*heads, last | {"proof": [bytes(32) for _ in last["proof"]]}]}
 
 
+def handed_over(*signers):
+    """Evidence with a head over the handover, signed by these, and one after it by the new key."""
+    text = note.checkpoint(ORIGIN, HANDOVER, root_of(HANDED_OVER[:HANDOVER]))
+    both, after = record(HANDED_OVER, [HANDOVER, AFTER], OTHER)["heads"]
+    both |= {"note": note.note(text, *(key.line(text) for key in signers))}
+    return record(HANDED_OVER, [AFTER], OTHER, heads=[both, after])
+
+
 def files():
     """What the pairs are made of, by name."""
     made = {
@@ -50,6 +79,8 @@ def files():
         "wrong-entries.evidence": record(LONG, [SMALL]) | {"entries": {"all": REWRITTEN[:SMALL]}},
         "wrong-key.evidence": record(LONG, [SMALL], keys=[str(LOG.vkey), str(OTHER.vkey)]),
         "no-heads.evidence": record(LONG, [SMALL], heads=[]),
+        "handed-over.evidence": handed_over(LOG, OTHER),
+        "usurped.evidence": handed_over(OTHER),
     }
     binaries = {name: evidence.to_bytes(content) for name, content in made.items()}
     leaves = [tree.leaf(entry) for entry in LONG[:SMALL]]
@@ -128,6 +159,21 @@ def pairs():
     yield "large.evidence", "no-heads.evidence", "the earlier one has no head", none
 
 
+def handovers():
+    """The earlier record is signed by the key that was the log's before."""
+    small, after = shown(LONG, SMALL), shown(HANDED_OVER, AFTER, OTHER)
+    what = "the log's key handed over in between"
+    for name in ("small.evidence", "small.tlog-proof", "small.checkpoint"):
+        yield "handed-over.evidence", name, what, expected("pass", small, after)
+    turned = expected("pass", small, after, reversed=True)
+    yield "small.evidence", "handed-over.evidence", what, turned
+    split = expected("fail", shown(REWRITTEN, SMALL), after, contradiction=True)
+    yield "handed-over.evidence", "rewritten.evidence", "a key and its successor signed both", split
+    # Who names the old key as its predecessor accuses nobody.
+    nobody = expected("fail", shown(REWRITTEN, SMALL), after)
+    yield "usurped.evidence", "rewritten.evidence", "the old key has not handed over", nobody
+
+
 def vectors():
     binaries = files()
     text = binaries["forged.checkpoint"].decode()
@@ -150,7 +196,7 @@ def vectors():
                 "what": what,
                 "report": report or forged,
             }
-            for file, earlier, what, report in pairs()
+            for file, earlier, what, report in (*pairs(), *handovers())
         ],
         "refused": [
             {"what": what, "text": text}
