@@ -7,8 +7,8 @@ use end_to_end::services::{Rekor, Tools, TrustedRoot, Tsa, Window};
 use end_to_end::{Work, ratings};
 use serde_json::{Value as Json, json};
 
-struct Scene {
-    work: Work,
+pub struct Scene {
+    pub work: Work,
     rekor: Rekor,
     tsa: Tsa,
 }
@@ -20,7 +20,7 @@ impl Scene {
     }
 
     /// The same, made with more options.
-    fn with(options: &str) -> Option<Self> {
+    pub fn with(options: &str) -> Option<Self> {
         let tools = Tools::find()?;
         let work = Work::empty();
         work.json(&format!("init log --model tiny --origin log.example/tiny {options}"));
@@ -35,13 +35,13 @@ impl Scene {
         Some(scene)
     }
 
-    fn grow(&self) {
+    pub fn grow(&self) {
         self.work.write("ratings.jsonl", ratings(3));
         self.work.json("log annotations log ratings.jsonl");
     }
 
     /// Publishes the log with its card, so that evidence adds nothing that is not public.
-    fn publish(&self) {
+    pub fn publish(&self) {
         self.work.json("card log -o card.json");
         self.work.json(&self.typed());
     }

@@ -7,6 +7,7 @@ mod anchoring;
 mod clients;
 mod cosigning;
 mod front;
+mod handed_over;
 mod keys;
 mod monitor;
 mod mutations;
