@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 
-from . import event, evidence, keys, note, tree
+from . import chain, event, evidence, note, tree
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Record:
         """Whether the key, or those it leads to, signed every head; a wrong signature raises."""
         if key in self.line:
             notes = [head.note for head in self.heads]
-            return keys.leads(key, self.newest.origin, self.entries, notes)
+            return chain.leads(key, self.newest.origin, self.entries, notes)
         by_head = [signed(head, key) for head in self.heads]
         return key.name == self.newest.origin and all(by_head)
 

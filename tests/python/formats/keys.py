@@ -1,6 +1,8 @@
-"""Keys that take over from others; see transparency/keys.md. Handovers of the log's Ed25519 key are followed."""
+"""Events about keys; see transparency/keys.md. What they amount to is in chain.py."""
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from . import event, note
 
@@ -42,58 +44,24 @@ def message(origin, role, old, new):
     return "".join(f"{line}\n" for line in (DOMAIN, origin, role, *spelled)).encode()
 
 
-def rotation(origin, old, new):
-    """The data of a handover from one signing key of a log to another."""
-    keys = (str(old.vkey), str(new.vkey))
-    proof = new.sign(message(origin, "log", *keys))
-    return {"role": "log", "old": keys[0], "new": keys[1], "proof": proof}
+def read(role, key):
+    """A verifier key, or the SubjectPublicKeyInfo of a publisher."""
+    return key if role == "publisher" else note.VerifierKey.parse(key)
 
 
-def leads(chosen, origin, entries, heads):
-    """Whether the chosen key is, or leads to, the one that signs the newest of these heads of this log.
+class PublishingKey:
+    """A P-256 key that signs the same each time (RFC 6979), so that the vectors stay the same."""
 
-    Raises ValueError where the handovers are no line, or a head is not signed by the key of its time.
-    """
-    line = []
-    for index, entry in enumerate(entries):
-        read = event.decode(entry)
-        if read["type"] != "key.rotate" or read["data"]["role"] != "log":
-            continue
-        data = read["data"]
-        old, new = (note.VerifierKey.parse(data[key]) for key in ("old", "new"))
-        before = [key for _, *keys in line for key in keys]
-        if {old.name, new.name} != {origin} or new in before or (line and line[-1][2] != old):
-            raise ValueError("the handovers are no line")
-        try:
-            new.key.verify(data["proof"], message(origin, "log", data["old"], data["new"]))
-        except InvalidSignature:
-            raise ValueError("the new key has not signed") from None
-        line.append((index, old, new))
-    if not line:
-        return all(signed(chosen, head) for head in heads)
-    for head in heads:
-        size = note.read_checkpoint(note.split(head)[0])[1]
-        at_size = [new for index, _, new in line if index < size] or [line[0][1]]
-        if not signed(at_size[-1], head):
-            raise ValueError("a head is not signed by the key of its time")
-    keys = [line[0][1], *(new for _, _, new in line)]
-    if chosen not in keys:
-        return False
-    ends = [index for index, *_ in line[1:]] + [2**53]
-    return all(
-        any(shows(head, index, end, old, new) for head in heads)
-        for (index, old, new), end in list(zip(line, ends, strict=True))[keys.index(chosen) :]
-    )
+    def __init__(self, seed):
+        key = ec.derive_private_key(int.from_bytes(seed), ec.SECP256R1())
+        public = key.public_key()
+        self.spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        how = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+        self.sign = lambda message: key.sign(message, how)
 
 
-def shows(head, index, end, old, new):
-    size = note.read_checkpoint(note.split(head)[0])[1]
-    return index < size <= end and signed(old, head) and signed(new, head)
-
-
-def signed(key, head):
-    try:
-        key.verify(head)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+def rotation(origin, old, new, role="log"):
+    """The data of a handover from one key of a role to another."""
+    spelled = [key.spki if role == "publisher" else str(key.vkey) for key in (old, new)]
+    proof = new.sign(message(origin, role, *spelled))
+    return {"role": role, "old": spelled[0], "new": spelled[1], "proof": proof}

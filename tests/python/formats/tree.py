@@ -36,6 +36,24 @@ def inclusion(m, leaves):
     return [*inclusion(m - k, leaves[k:]), root(leaves[:k])]
 
 
+def is_included(m, n, leaf, path, root):
+    """Whether PATH(m, D[n]) holds: RFC 9162, section 2.1.3.2."""
+    if m >= n:
+        return False
+    fn, sn, r = m, n - 1, leaf
+    for p in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            r = node(p, r)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = node(r, p)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and r == root
+
+
 def consistency(m, leaves):
     """PROOF(m, D[n]) for 0 < m <= n."""
     return subproof(m, leaves, True)

@@ -17,6 +17,7 @@ from published.samples import (
     ORIGIN,
     OTHER,
     OTHER_SECOND,
+    PUBLISHERS,
     REWARDS,
     RUN,
     SAMPLE,
@@ -342,6 +343,7 @@ def good_cases(case):
     learning(case)
     sketched(case)
     handing_over(case)
+    lines_of_keys(case)
     hybrid(case, full)
 
     forged, its_card = with_card(sample(1.0, *REWARDS[1:]))
@@ -462,6 +464,43 @@ def handing_over(case):
         ),
         expected(missing, led),
     )
+
+
+def lines_of_keys(case):
+    """Handovers of the keys that sign no heads by themselves form lines as well."""
+
+    def publisher(old, new):
+        return rotation(ORIGIN, PUBLISHERS[old], PUBLISHERS[new], "publisher")
+
+    def cosigner(old, new):
+        return rotation(ORIGIN, old, new, "cosigner")
+
+    plain = {name: r for name, r in PASSING.items() if not name.startswith("card")} | UNCHOSEN
+    plain.pop("openings")
+    fails = {"keys": "fail"}
+    unproven = {"proof": publisher(0, 2)["proof"]}
+    second = [cosigner(SECOND, OTHER_SECOND), cosigner(OTHER_SECOND, SECOND)]
+    retired = {"role": "publisher", "key": PUBLISHERS[0].spki, "reason": "lost"}
+    first = publisher(0, 1)
+    for name, what, rotations, checks in (
+        ("publishers", "two handovers of the publishing key", [first, publisher(1, 2)], {}),
+        ("publisher-unproven", "the next one has not signed", [first | unproven], fails),
+        ("publisher-twice", "one hands over to two", [first, publisher(0, 2)], fails),
+        ("publisher-returns", "one that was there before", [first, publisher(1, 0)], fails),
+        ("publisher-unknown", "one that was never the log's", [first, publisher(2, 0)], fails),
+        ("cosigner-unproven", "of an ML-DSA-44 key", [second[0] | {"proof": bytes(2420)}], fails),
+        ("cosigner-returns", "an ML-DSA-44 key that was there before", second, fails),
+        ("many", "a hundred changes, and one more", [retired] * 101, fails),
+    ):
+        events = [("key.retire" if one is retired else "key.rotate", one) for one in rotations]
+        entries = SAMPLE + [
+            event.encode(START + MINUTE, RUN, len(SAMPLE) + n, kind, data)
+            for n, (kind, data) in enumerate(events)
+        ]
+        content = logged(entries) | {"v": 1, "keys": [str(LOG.vkey)], "anchors": [], "openings": []}
+        chosen_checks = plain | checks | {"policy.signer": "pass"}
+        verdict = ("failed", False) if checks else ("signed", True)
+        case(f"keys-{name}", what, content, {"chosen": report(*verdict, chosen_checks)})
 
 
 def hybrid(case, full):

@@ -4,7 +4,7 @@ import struct
 import uuid
 from hashlib import sha256
 
-from formats import card, commitment, event, note, tree
+from formats import card, commitment, event, keys, note, tree
 
 # RFC 8032, section 7.1, TEST 1 to 3: keys that everyone knows.
 SEEDS = [
@@ -23,6 +23,7 @@ WITNESS = note.SigningKey("witness.example", SEEDS[2], note.COSIGNATURE)
 # RFC 9881, appendix C: the seed of its example keys.
 SECOND_SEED = bytes(range(32))
 SECOND = note.SigningKey(ORIGIN, SECOND_SEED, note.MLDSA44)
+PUBLISHERS = [keys.PublishingKey(seed) for seed in SEEDS]
 OTHER_SECOND = note.SigningKey(ORIGIN, SECOND_SEED[::-1], note.MLDSA44)
 COSIGNED_AT = 1_700_000_100
 
