@@ -212,6 +212,8 @@ class Judged:
         if len(self.published) != len(anchors):
             self.checks["anchors"] = "fail"
             self.published, self.public = [], None
+            for link in self.chain.lines["publisher"]:
+                link.holds = False
             return
         self.checks["anchors"] = "pass" if anchors else "absent"
         if anchors:

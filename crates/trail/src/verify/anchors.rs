@@ -66,6 +66,8 @@ pub fn check(
         }
         Err(Unverified::Wrong(reason)) => {
             checks.push(fail("anchors", PUBLICATION, reason));
+            // Which were seen to hold depends on where the wrong one stands.
+            anchors.handovers.clear();
             return anchors;
         }
     }
