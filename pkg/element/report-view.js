@@ -207,16 +207,25 @@ export function logView(report, showEntry) {
 }
 
 /**
+ * What the keys of each role sign.
+ * @type {Record<string, string>}
+ */
+const KEY_SIGNS = { log: "tree heads", cosigner: "tree heads, against quantum computers", publisher: "publications" };
+
+/**
  * How one key led to the next.
  * @param {Report["handovers"]} list
  * @param {(index: number) => void} showEntry
  */
 function handovers(list, showEntry) {
-  return titled("Keys that handed over", "", ["Entry", "From", "To", "Fingerprint", "Shown by the head of size", "Public since", "Counts"], list, (handover) => [
+  const columns = ["Entry", "They sign", "From", "To", "Shown by the head of size", "Public since", "Counts"];
+  return titled("Keys that handed over", "", columns, list, (handover) => [
     make("button", { type: "button", class: "small", click: () => showEntry(handover.entry) }, `Entry ${count(handover.entry)}`),
-    fileText(handover.old),
-    fileText(handover.new),
-    fingerprint(handover.new_fingerprint),
+    KEY_SIGNS[handover.role],
+    handover.role === "publisher" ? fingerprint(handover.old) : fileText(handover.old),
+    handover.role === "publisher"
+      ? fingerprint(handover.new)
+      : make("span", null, fileText(handover.new), make("br", null), fingerprint(handover.new_fingerprint)),
     handover.head === null ? "not in the file" : count(handover.head),
     handover.public === null ? "not shown" : moment(handover.public),
     handover.holds ? "yes" : "no",

@@ -212,3 +212,31 @@ test("in the dark and on paper the section stands as it is, the bytes with it", 
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
   await picture(page, "8-paper", section(page));
 });
+
+test("keys that handed over, what each signs, and whether it counts", async (t) => {
+  const { page } = await open(t, "handed-over.evidence", "policy-first-keys");
+  const report = await reportOf(page);
+  await heading(page, report.verdict_text);
+  const rows = page.getByRole("table", { name: "Keys that handed over" }).locator("tbody tr");
+  assert.equal(await rows.count(), 3);
+  const signs = ["tree heads", "tree heads, against quantum computers", "publications"];
+  for (const [i, handover] of report.handovers.entries()) {
+    const row = await rows.nth(i).innerText();
+    const groups = handover.new_fingerprint.match(/.{4}/g).join(" ");
+    for (const part of [signs[i], groups, moment(handover.public), "yes"]) assert.ok(row.includes(part), `${part}: ${row}`);
+  }
+  await picture(page, "9-handed-over", page.getByRole("table", { name: "Keys that handed over" }));
+  await page.setViewportSize({ width: 360, height: 780 });
+  await picture(page, "9-handed-over-phone", page.getByRole("table", { name: "Keys that handed over" }));
+});
+
+test("a key that was stolen before it handed over in public leads nowhere, and it says why", async (t) => {
+  const { page } = await open(t, "handed-over.evidence", "policy-log-key-stolen-before");
+  await heading(page, FAILED);
+  const said = await page.locator(".verdict").innerText();
+  assert.ok(said.includes("does not lead to the one that signs now"), said);
+  assert.ok(said.includes("may have been in strangers' hands since"), said);
+  const rows = page.getByRole("table", { name: "Keys that handed over" }).locator("tbody tr");
+  assert.ok((await rows.first().innerText()).trim().endsWith("no"));
+  await picture(page, "9-stolen", page.locator(".verdict"));
+});

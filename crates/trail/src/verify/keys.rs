@@ -327,8 +327,7 @@ pub fn judge(
         let of_size = anchors.list.iter().filter(|anchor| Some(anchor.size) == size);
         of_size.filter_map(|anchor| anchor.public_at).min()
     };
-    let mut reasons = Vec::new();
-    let mut sound = true;
+    let (mut reasons, mut missing) = (Vec::new(), Vec::new());
     for at in 0..chain.log.0.len() + chain.cosigner.0.len() {
         let link = chain.link(at);
         let (old, new, entry) = (short(&link.old), short(&link.new), link.entry);
@@ -349,28 +348,27 @@ pub fn judge(
         let link = chain.link_mut(at);
         link.public = since;
         link.holds &= in_time;
-        sound &= link.holds;
-        reasons.push(reason);
+        let list = if link.holds { &mut reasons } else { &mut missing };
+        list.push(reason);
     }
     chain.find_late(heads, policy, anchors.public.as_ref().map(|public| public.since));
     for key in &chain.late {
-        sound = false;
-        reasons.push(format!(
+        missing.push(format!(
             "{}, and the newest tree head is not shown to have been public before",
             chain.suspicion(key)
         ));
     }
     let stands_on =
         chain.log.0.iter().map(|link| bytes("verifier key", link.new.to_string())).collect();
-    let reason = super::some_of(&reasons);
     let check = match &chain.fault {
         Some(fault) => Some(fail(NAME, TITLE, fault)),
-        None if reasons.is_empty() => None,
-        None if sound => Some(pass(NAME, TITLE, reason)),
-        None => {
+        None if !missing.is_empty() => {
+            let reason = super::some_of(&missing);
             chain.broken = Some(reason.clone());
             Some(absent(NAME, TITLE, reason))
         }
+        None if reasons.is_empty() => None,
+        None => Some(pass(NAME, TITLE, super::some_of(&reasons))),
     };
     checks.extend(check.map(|check| Check { stands_on, ..check }));
     let counts = |key: &VerifierKey| chain.counts(&chain.log, key);

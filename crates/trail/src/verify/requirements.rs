@@ -109,24 +109,23 @@ fn signer(policy: &TrustPolicy, heads: &Heads) -> Check {
     let same_name = policy.tlog.logs.iter().find(|key| Some(key.name()) == heads.origin());
     match same_name {
         // Somebody signs under the very name for which the person chose another key.
-        Some(key) => fail(
-            "policy.signer",
-            SIGNER,
-            format!(
-                "this names itself {}, and the key you chose for that name did not sign every tree head (fingerprint of the key you chose: {})",
-                key.name(),
-                key.fingerprint_text()
-            ) + &broken(heads),
-        ),
+        Some(key) => fail("policy.signer", SIGNER, stranger(heads, key)),
         None => absent("policy.signer", SIGNER, "the keys you chose are of other logs"),
     }
 }
 
-/// Which link is missing between the key that was chosen and the one that signs.
-fn broken(heads: &Heads) -> String {
-    heads.chain.broken.as_ref().map_or_else(String::new, |broken| {
-        format!(": {broken}; compare the key that signs now by another channel")
-    })
+/// Why the key that was chosen did not sign: a link is missing between it and the one that signs, or there is none.
+fn stranger(heads: &Heads, chosen: &VerifierKey) -> String {
+    let name = chosen.name();
+    match &heads.chain.broken {
+        Some(broken) => format!(
+            "the key you chose for {name} does not lead to the one that signs now: {broken}; compare the key that signs now by another channel"
+        ),
+        None => format!(
+            "this names itself {name}, and the key you chose for that name did not sign every tree head (fingerprint of the key you chose: {})",
+            chosen.fingerprint_text()
+        ),
+    }
 }
 
 fn witnesses(policy: &TrustPolicy, heads: &Heads) -> (Check, Vec<WitnessReport>) {

@@ -55,7 +55,7 @@ pub fn run(input: &[u8]) {
             let report = bounded(length, 512, call).unwrap();
             reports::assert_sound(&report, &later.evidence, Asked::default());
             let history = report.history.as_ref().unwrap();
-            assert_history(history, entries.as_deref(), handed_over);
+            assert_history(history, entries.as_deref(), record.as_ref());
         }
     });
 }
@@ -72,13 +72,16 @@ fn is_record(input: &[u8]) -> bool {
     }
 }
 
-fn assert_history(history: &HistoryReport, entries: Option<&[Hash]>, handed_over: bool) {
+fn assert_history(history: &HistoryReport, entries: Option<&[Hash]>, record: Option<&Evidence>) {
     let said = (history.earlier.as_ref(), history.later.as_ref());
     if history.contradiction {
         assert_eq!(history.result, Outcome::Fail);
     }
     if history.result == Outcome::Pass || history.contradiction {
         let (Some(earlier), Some(later)) = said else { panic!("both heads are shown") };
+        let handed_over = record.is_some_and(|evidence| {
+            handovers::signed_by_the_log(evidence, &claims::read(evidence))
+        });
         assert_signed(earlier, handed_over);
         assert_signed(later, handed_over);
         assert!(earlier.size <= later.size || history.contradiction);
