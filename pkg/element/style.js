@@ -70,7 +70,7 @@ button:hover { background: var(--raised); }
 button:disabled { color: var(--quiet); border-color: var(--line); cursor: default; }
 button.primary { background: var(--action); border-color: var(--action); color: #fff; justify-self: start; }
 button.primary:hover { filter: brightness(0.9); }
-button.small { min-height: 1.75rem; padding: 0.125rem 0.5rem; font-size: 0.875rem; font-weight: 500; justify-self: start; }
+button.small { min-height: 1.75rem; padding: 0.125rem 0.5rem; font-size: 0.875rem; font-weight: 500; justify-self: start; white-space: nowrap; }
 .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
 input[type="text"], input[type="search"], input[type="number"], textarea {
   width: 100%; min-height: 2.75rem; padding: 0.5rem 0.625rem;
