@@ -108,6 +108,7 @@ impl<'a> Transaction<'a> {
             EventType::HeadPublished => Some("publishing a head logs it"),
             EventType::KeyRotate => Some("rotating a key logs it"),
             EventType::KeyRetire => Some("retiring a key logs it"),
+            EventType::PrivacyRound => Some("nothing here releases noised values yet"),
             _ => None,
         };
         if let Some(own_way) = own_way {

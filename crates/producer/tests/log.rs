@@ -146,7 +146,16 @@ fn a_run_starts_by_itself_and_what_is_done_about_it_may_follow_its_end() {
 fn events_with_a_way_of_their_own_and_too_large_ones_are_refused() {
     let fresh = Fresh::new();
     let mut audit = fresh.open().unwrap();
-    for kind in [EventType::RunStart, EventType::RunEnd, EventType::Annotation] {
+    for kind in [
+        EventType::RunStart,
+        EventType::RunEnd,
+        EventType::Annotation,
+        EventType::Erasure,
+        EventType::HeadPublished,
+        EventType::KeyRotate,
+        EventType::KeyRetire,
+        EventType::PrivacyRound,
+    ] {
         assert!(matches!(audit.log_event(kind, cbor::map([])), Err(Error::Reserved(..))));
     }
     let large = || cbor::map([("x", Value::Bytes(vec![0; 70_000]))]);
