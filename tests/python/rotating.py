@@ -7,6 +7,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives import serialization
 
 from formats import anchor, event, evidence, keys, note, tree
+from public import plainly
 from published.samples import (
     COSIGNED_AT,
     LOG,
@@ -21,12 +22,18 @@ from published.samples import (
     START,
     root_of,
 )
-from public import plainly
 
 THIRD = note.SigningKey(ORIGIN, sha256(b"a third key").digest())
 LOGS = [LOG, OTHER, THIRD]
 KEYS = {"log": LOGS, "cosigner": [SECOND, OTHER_SECOND], "publisher": PUBLISHERS}
-MISHAPS = ("flipped", "another's proof", "of another log", "by the old key", "not the key so far")
+MISHAPS = (
+    "flipped",
+    "another's proof",
+    "of another log",
+    "by the old key",
+    "backwards",
+    "by one that has handed over",
+)
 
 
 class Log:
@@ -50,10 +57,13 @@ class Log:
         for role in random.sample(self.roles, len(self.roles)):
             if random.random() < 0.45 and self.current[role] + 1 < len(KEYS[role]):
                 self.rotate(role)
-        if random.random() < 0.25:
+        while random.random() < 0.35:
             self.retire(so_far)
         self.sign(before)
         by = before["publisher"]
+        # The new one at once, or another than it should be.
+        if random.random() < 0.2:
+            by = self.current["publisher"]
         if random.random() < self.mishaps / 2:
             by = random.randrange(len(PUBLISHERS))
         self.publish(PUBLISHERS[by])
@@ -81,6 +91,8 @@ class Log:
                 return data | {"proof": new.sign(keys.message("other.example", role, *spelled))}
             case "by the old key":
                 return data | {"proof": old.sign(keys.message(ORIGIN, role, *spelled))}
+            case "by one that has handed over":
+                return keys.rotation(ORIGIN, KEYS[role][0], new, role)
         return keys.rotation(ORIGIN, new, old, role)
 
     def retire(self, so_far):
@@ -103,6 +115,9 @@ class Log:
             signers += [KEYS["cosigner"][key] for key in both]
         if self.random.random() < self.mishaps and len(signers) > 1:
             signers.remove(self.random.choice(signers))
+        # One that has nothing to say any more, or not yet, signs as well.
+        if self.random.random() < self.mishaps:
+            signers += [key for key in [self.random.choice(LOGS)] if key not in signers]
         at = {note.ED25519: None, note.MLDSA44: COSIGNED_AT}
         lines = [key.line(text, at[key.vkey.kind]) for key in signers]
         leaves = [tree.leaf(entry) for entry in self.entries]

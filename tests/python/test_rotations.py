@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 import rotating
-from formats import chain, evidence, event, policy
+from formats import chain, event, evidence, policy
 from grown import Program
 from public import Authority, PublicLog
 
-LOGS, POLICIES = 40, 3
+LOGS, POLICIES = 60, 3
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,8 @@ class Judged:
             published = []
             for one in anchors:
                 try:
-                    found = anchor.verify(one, known, self.policy.trusted_root, self.notes)
+                    root = self.policy.trusted_root
+                    found = anchor.verify(one, known, root, self.notes, self.signers_at)
                 except (ValueError, KeyError, TypeError):
                     continue
                 published.append(found)
@@ -208,6 +209,12 @@ class Judged:
             if not self.is_in_time(one.publisher, one.public):
                 one.public = None
         return published
+
+    def signers_at(self, size):
+        """The keys by which a head of this size is known to be the log's."""
+        before = [link for link in self.chain.lines["log"] if link.index < size]
+        of_line = [before[-1].old] if before else []
+        return [*self.policy.logs, *self.named, *of_line, self.chain.at("log", size)]
 
     def next_publisher(self, known, published):
         for link in self.chain.lines["publisher"]:
