@@ -38,8 +38,9 @@ class Published:
     public: int | None
 
 
-def verify(anchor, publishers, trusted_root, heads):
-    """What the anchor shows by one of these keys; `heads` are the signed notes in the file.
+def verify(anchor, publishers, trusted_root, heads, signers):
+    """What the anchor shows by one of these keys; `heads` are the signed notes in the file, `signers` gives
+    the keys that may sign a head of some size.
 
     Raises ValueError where it does not hold.
     """
@@ -74,7 +75,7 @@ def verify(anchor, publishers, trusted_root, heads):
         demand(in_force, "the public log's key was not in force")
         demand(public + MINUTE >= max(signed_at, default=0), "public before it was signed")
 
-    predicate = stated(payload, heads)
+    predicate = stated(payload, heads, signers)
     place = (b64decode(entry["logId"]["keyId"]).hex(), int(proof["logIndex"]))
     named = (predicate[key] for key in ("size", "root", "sequence", "previous"))
     return Published(publisher, *named, place, public)
@@ -129,7 +130,7 @@ def included(body, proof, checkpoint, log):
     demand(is_there and b64decode(proof["rootHash"]) == root, "the entry is not in the tree")
 
 
-def stated(payload, heads):
+def stated(payload, heads, signers):
     """What the statement says of a head that is here, once it is found to be true."""
     statement = json.loads(payload)
     # RFC 8785 for what it holds: ASCII names, integers, no exotic strings.
@@ -147,7 +148,9 @@ def stated(payload, heads):
             origin, size, root = note.read_checkpoint(note.split(head)[0])
             said = (predicate["origin"], predicate["size"], predicate["root"])
             demand(said == (origin, size, root.hex()), "the statement and its subject differ")
-            note.VerifierKey.parse(predicate["logKey"]).verify(head)
+            key = note.VerifierKey.parse(predicate["logKey"])
+            demand(key in signers(size), "the named key is nobody's")
+            key.verify(head)
             return predicate
     raise ValueError("the published head is not among those here")
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 
-from . import anchor, event, evidence, keys, note
+from . import anchor, event, evidence, keys, note, tree
 
 MAX_CHANGES = 100
 
@@ -77,6 +77,17 @@ class Chain:
         before = [link.new for link in line if link.index < size]
         return before[-1] if before else line[0].old if line else None
 
+    def signed_well(self, named):
+        """Whether every head is signed by the key of its time, and by those that the file names."""
+        try:
+            self.check_heads()
+        except ValueError:
+            return False
+        return all(
+            self.led("log", key) is not None or all(signed(key, head) for _, head in self.heads)
+            for key in named
+        )
+
     def check_heads(self):
         for size, head in self.heads:
             if self.lines["log"] and not signed(self.at("log", size), head):
@@ -98,6 +109,14 @@ class Chain:
     def newest(self, role, key):
         led = self.led(role, key)
         return led[-1].new if led else key
+
+
+def shown(entries, notes):
+    """The entries, where they give the root of every head; of others nothing follows."""
+    leaves = [tree.leaf(entry) for entry in entries]
+    heads = [note.read_checkpoint(note.split(head)[0])[1:] for head in notes]
+    holds = heads[-1][0] == len(leaves) and all(tree.root(leaves[:n]) == r for n, r in heads)
+    return entries if holds else []
 
 
 def has_signed(key, signature, message):
@@ -136,16 +155,20 @@ class Judged:
     def __init__(self, data, policy):
         file = evidence.parse(data)
         self.policy = policy
-        self.entries = file["entries"]["all"]
         self.notes = [head["note"] for head in file["heads"]]
         origin = note.read_checkpoint(note.split(self.notes[-1])[0])[0]
+        self.entries = shown(file["entries"]["all"], self.notes)
         self.checks = {}
         try:
             self.chain = Chain(origin, self.entries, self.notes)
         except ValueError:
             self.checks["keys"] = "fail"
             return
-        self.chain.check_heads()
+        self.named = list(map(note.VerifierKey.parse, file["keys"]))
+        if not self.chain.signed_well(self.named):
+            self.checks["heads.signature"] = "fail"
+            return
+        self.checks["heads.signature"] = "pass"
         self.suspects = self.suspicions()
         self.published = self.publications(file["anchors"])
         self.public = self.newest_public()
@@ -172,7 +195,8 @@ class Judged:
             published = []
             for one in anchors:
                 try:
-                    found = anchor.verify(one, known, self.policy.trusted_root, self.notes)
+                    root = self.policy.trusted_root
+                    found = anchor.verify(one, known, root, self.notes, self.signers_at)
                 except (ValueError, KeyError, TypeError):
                     continue
                 published.append(found)
@@ -185,6 +209,12 @@ class Judged:
             if not self.is_in_time(one.publisher, one.public):
                 one.public = None
         return published
+
+    def signers_at(self, size):
+        """The keys by which a head of this size is known to be the log's."""
+        before = [link for link in self.chain.lines["log"] if link.index < size]
+        of_line = [before[-1].old] if before else []
+        return [*self.policy.logs, *self.named, *of_line, self.chain.at("log", size)]
 
     def next_publisher(self, known, published):
         for link in self.chain.lines["publisher"]:
@@ -202,6 +232,8 @@ class Judged:
 
     def newest_public(self):
         """Since when the newest head is public, or one that only notices of publication follow."""
+        if not self.entries:
+            return None
         size = len(self.entries)
         while size and event.decode(self.entries[size - 1])["type"] == "head.published":
             size -= 1
@@ -229,7 +261,8 @@ class Judged:
             public = min((time for time in times if time is not None), default=None)
             link.holds &= self.is_in_time(link.old, public)
         cosigners = [key for key in self.policy.quorum if key.kind == note.MLDSA44]
-        asked = [("log", key) for key in self.policy.logs]
+        signers = [key for key in self.policy.logs + self.named if chain.counts("log", key)]
+        asked = [("log", key) for key in signers]
         asked += [("cosigner", key) for key in cosigners]
         asked += [
             (role, chain.lines[role][-1].new) for role in ("log", "cosigner") if chain.lines[role]
@@ -246,7 +279,10 @@ class Judged:
         signer = any(counts("log", key) for key in self.policy.logs)
         self.checks["policy.signer"] = "pass" if signer else "fail"
         hybrid = any(self.cosigned(key) and counts("cosigner", key) for key in cosigners)
-        self.checks["policy.hybrid"] = "pass" if hybrid else "fail"
+        asked = self.policy.requirements.get("hybrid", False)
+        if asked or cosigners:
+            lacking = "fail" if asked else "absent"
+            self.checks["policy.hybrid"] = "pass" if hybrid else lacking
 
     def cosigned(self, key):
         """Whether the key, or the one that took its place, cosigned every head."""
