@@ -79,6 +79,8 @@ def test_randomised_response():
     assert probability(ours("response", 3, 4), told) > 1e-6
 
 
-def test_noise_that_is_a_hundredth_too_small_would_be_noticed():
-    assert probability(ours("gaussian", 99), gaussian(101)) < 1e-6
-    assert probability(ours("laplace", 99, 10), laplace(10.1)) < 1e-6
+# Two in a hundred, so that a true difference is missed once in many lifetimes: the statistic
+# is then expected about eight of its own standard deviations above the bound.
+def test_noise_that_is_two_hundredths_too_small_would_be_noticed():
+    assert probability(ours("gaussian", 98), gaussian(102)) < 1e-6
+    assert probability(ours("laplace", 98, 10), laplace(10.2)) < 1e-6
