@@ -20,7 +20,7 @@ export function answersView(report, addKeys, model) {
   return make(
     "dl",
     { class: "answers" },
-    ...(model === null ? [] : answer("Is your model the one in the record?", ...ofTheModel(model))),
+    ...(model === null ? [] : answer("Is your model the last one in this record?", ...ofTheModel(model))),
     ...(report.scope === null ? [] : answer("How far does the failure reach?", make("p", null, report.scope.text))),
     ...answer("Who signed it?", ...signers(report, addKeys)),
     ...answer("Since when does it exist?", ...since(report)),

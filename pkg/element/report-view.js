@@ -44,12 +44,12 @@ function subject(fileName, model) {
   const file = ["Verdict on the file ", make("bdi", null, fileName)];
   if (model === null) return file;
   const [name] = model.names;
-  return [...file, " together with the model ", ...(model.names.length === 1 && name ? [make("bdi", null, name)] : ["that you brought"])];
+  return [...file, ", with the model ", ...(model.names.length === 1 && name ? [make("bdi", null, name)] : ["that you brought"]), " beside it"];
 }
 
-/** The title of a check says what it would show, so of a failed one it says what is not so. @param {string} title */
+/** The title of a check says what holds if it passes. @param {string} title */
 function notSo(title) {
-  return `Failed, so not shown: “${title}”`;
+  return `Does not hold: “${title}”`;
 }
 
 /** @param {Check[]} failed */

@@ -33,15 +33,15 @@ export const ESTABLISHED_WORD = {
 };
 
 /** @type {Record<"pass" | "fail" | "absent", string>} */
-/** Whether the model that the person brought is the logged one. @type {Record<"pass" | "earlier" | "fail" | "absent", { answer: string, caution: string | null }>} */
+/** To “Is your model the last one in this record?”. @type {Record<"pass" | "earlier" | "fail" | "absent", { answer: string, caution: string | null }>} */
 export const MODEL_ANSWER = {
-  pass: { answer: "Yes, bit for bit.", caution: null },
+  pass: { answer: "Yes, weight for weight.", caution: "That nothing was trained after them, or that they are the weights in use, is not shown." },
   earlier: {
-    answer: "No, not the last one.",
-    caution: "The model that you brought is in the record, but other weights were logged after it. The verdict is on the record, not on this model.",
+    answer: "No, an earlier one.",
+    caution: "Other weights were logged after it. The verdict is on the record and does not speak for this model.",
   },
   fail: {
-    answer: "No.",
+    answer: "No, it is not in this record.",
     caution: "The verdict is “Failed” because of this model; the record is judged without it once you remove it.",
   },
   absent: { answer: "Not known.", caution: null },
@@ -62,7 +62,7 @@ export const PROVEN = {
   "lacking":
     "What is listed below as established. But what your policy requires is not all here.",
   "other-model":
-    "That the model you brought is not among those in the log: a copy with one bit changed, another format of it, or another model altogether. No check of the evidence itself failed: remove the model to see what the evidence shows alone.",
+    "That the model you brought is not among those in the log. It may be a copy with one bit changed, another format of it, or another model altogether. No check of the evidence itself failed: what it establishes is listed below.",
   "self-consistent":
     "Only that the parts of this file fit together. Whoever made it could have made all of it up.",
   "other-keys":
@@ -70,7 +70,7 @@ export const PROVEN = {
   "signed":
     "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
   "public":
-    "That the holder of this key signed exactly this record, that its signed summary was public by {date}, and that nothing in the record was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+    "That the holder of this key signed exactly this record, that its signed summary was public by {date}, if that clock is not the producer’s, and that nothing in the record was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
 };
 
 /** What to do next. @type {Record<Situation | "earlier-model", string>} */

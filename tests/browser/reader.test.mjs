@@ -134,7 +134,7 @@ test("one rating changed: the file is refused, and which value is wrong is said"
   assert.match(said["What can I do next?"], /^Keep this file, and do not use what failed/);
   const [established, not] = await page.locator(".two-lists > section").allInnerTexts();
   assert.match(established, /This still holds of the log\..*1 of the 2 values opened here: shown to be what was sealed in the log\./s);
-  assert.match(not, /^Not established\s+Failed, so not shown: “/);
+  assert.match(not, /^Not established\s+Does not hold: “/);
   assert.match(not, /1 of \d+ opened/);
   assert.deepEqual(await faults(context, page), []);
 });

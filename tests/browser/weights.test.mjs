@@ -118,8 +118,8 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_4 \(entry \d+\)/);
   await heading(page, UNKNOWN);
   assert.equal(await page.evaluate(() => document.querySelector("rlhf-audit-verifier").shadowRoot.activeElement.textContent), LOGGED);
-  assert.match(await answered(page), /^Yes, bit for bit\. They are the checkpoint epoch_4/);
-  assert.equal(await kicker(page), "Verdict on the file demo.evidence together with the model epoch_4.safetensors");
+  assert.match(await answered(page), /^Yes, weight for weight\. They are the checkpoint epoch_4/);
+  assert.equal(await kicker(page), "Verdict on the file demo.evidence, with the model epoch_4.safetensors beside it");
   await picture(page, "1-logged");
 
   const bit = Uint8Array.from(good);
@@ -127,7 +127,7 @@ test("from a disk without a network: the logged model is known, others are not",
   await drop(page, ["epoch_4.safetensors", bit]);
   await heading(page, NOT_LOGGED);
   await heading(page, FAILED);
-  assert.match(await answered(page), /^No\. .*The verdict is “Failed” because of this model/s);
+  assert.match(await answered(page), /^No, it is not in this record\. .*The verdict is “Failed” because of this model/s);
   await picture(page, "2-one-bit");
 
   await page.getByRole("button", { name: "Remove this model" }).click();
@@ -148,7 +148,7 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_3 \(entry \d+\).*but NOT the last weights in this log: those are the checkpoint epoch_4 \(entry \d+\)/);
   await gone(page, LOGGED);
   await heading(page, UNKNOWN);
-  assert.match(await answered(page), /^No, not the last one\. .*The verdict is on the record, not on this model\.$/s);
+  assert.match(await answered(page), /^No, an earlier one\. .*The verdict is on the record and does not speak for this model\.$/s);
   await picture(page, "3-earlier");
   await picture(page, "3-earlier-panel", page.locator(".model-panel"));
 

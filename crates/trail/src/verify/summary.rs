@@ -426,7 +426,10 @@ impl Sentences<'_> {
         } else {
             "there is no independent date here"
         };
-        format!("When: {because}; event times are the producer's word.")
+        // Where nobody known signed, nothing here is shown to be the producer's.
+        let whose =
+            if self.heads.chosen_signers.is_empty() { "its maker's" } else { "the producer's" };
+        format!("When: {because}; event times are {whose} word.")
     }
 
     fn is_absent(&self, name: &str) -> bool {

@@ -85,7 +85,9 @@ fn named(event: &WeightsEvent) -> String {
     let entry = event.entry;
     match (&event.name, event.step) {
         (Some(name), _) => format!("the checkpoint {name} (entry {entry})"),
-        (None, Some(step)) => format!("the weights after the update of step {step} (entry {entry})"),
+        (None, Some(step)) => {
+            format!("the weights after the update of step {step} (entry {entry})")
+        }
         (None, None) => format!("the weights after an update (entry {entry})"),
     }
 }
