@@ -211,7 +211,7 @@ fn an_erasure_of_a_person_happens_whole_or_not_at_all() {
 #[test]
 fn an_erasure_of_a_prompt_happens_whole_or_not_at_all() {
     let world = filled();
-    dies_at_each_step(&world, &Case::prompt(&world), &[], 29);
+    dies_at_each_step(&world, &Case::prompt(&world), &[], 53);
 }
 
 #[test]
