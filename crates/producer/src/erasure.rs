@@ -103,6 +103,7 @@ impl Audit {
     /// One of them is unknown, or a file cannot be read or written. Then nothing was erased, unless a later call on
     /// this writer says [`Error::Stopped`]: then the next start finishes it.
     pub fn erase_annotators(&mut self, ids: &[String]) -> Result<Erased> {
+        self.may_write()?;
         let unknown = || Error::UnknownAnnotator(self.root().to_owned());
         let slots = ids.iter().map(|id| self.vault.subjects.find(Who::Id(id)).ok_or_else(unknown));
         let plan = Plan { forgotten: slots.collect::<Result<_>>()?, ..Plan::default() };
@@ -122,6 +123,7 @@ impl Audit {
     /// # Errors
     /// There is no such prompt, or those of [`Audit::erase_annotators`].
     pub fn erase_prompt(&mut self, prompt: &Hash) -> Result<Erased> {
+        self.may_write()?;
         let (records, whose) = self.records_with(prompt)?;
         let mut plan = Plan { records, ..Plan::default() };
         for (slot, old) in whose {
@@ -156,9 +158,6 @@ impl Audit {
     }
 
     fn erase(&mut self, plan: Plan, scope: Scope, erasures: u64) -> Result<Erased> {
-        if self.stopped {
-            return Err(Error::Stopped);
-        }
         let synced = self.vault.subjects.sync();
         let pruned =
             synced.and_then(|_| self.vault.prune(&self.disk, &self.folder, &plan, &self.reader()));
@@ -198,6 +197,11 @@ impl Audit {
             disclosed_to,
             keys_tried,
         })
+    }
+
+    /// What is left of an earlier error is for the next start to settle.
+    fn may_write(&self) -> Result<()> {
+        if self.stopped { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// Takes back what was prepared.
