@@ -3,6 +3,8 @@
 pub mod card;
 pub mod demo;
 pub mod digest;
+pub mod disclose;
+pub mod erase;
 pub mod evidence;
 pub mod init;
 pub mod keys;
