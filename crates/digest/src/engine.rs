@@ -37,11 +37,16 @@ pub trait Engine: Sync {
     /// How many bytes one call should bring. It takes more and fewer.
     fn batch(&self) -> usize;
 
+    /// How many calls at once it has use for; `None`: as many as there are threads.
+    fn calls(&self) -> Option<usize> {
+        None
+    }
+
     /// The leaves of each span, in the order of the spans. Where there is a sketch, the spans' elements are
     /// added to it.
     ///
     /// # Errors
-    /// The device fails; what became of the sketch is not told then.
+    /// The device fails; nothing was added to the sketch then.
     fn digest(
         &self,
         spans: &[Span<'_>],
