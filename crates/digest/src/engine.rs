@@ -1,5 +1,7 @@
 //! What digests bytes of tensors: a processor, or whatever else gives the same digests faster.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::dtype::Dtype;
@@ -30,7 +32,7 @@ pub struct EngineError {
 }
 
 /// Digests spans of tensors. Every engine gives the same digests, to the bit.
-pub trait Engine: Sync {
+pub trait Engine: fmt::Debug + Send + Sync {
     /// What it is, for people.
     fn name(&self) -> String;
 

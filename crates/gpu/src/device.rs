@@ -7,7 +7,7 @@ use std::time::Duration;
 use pollster::block_on;
 use wgpu::{
     Adapter, Backends, DeviceDescriptor, DeviceType, Instance, InstanceDescriptor, InstanceFlags,
-    MemoryHints, PollType, Queue, SubmissionIndex,
+    MemoryHints, PollError, PollType, Queue, SubmissionIndex,
 };
 
 /// A part takes milliseconds on a card, and seconds where a processor stands in for one.
@@ -117,7 +117,12 @@ impl Device {
         self.check()?;
         match result {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(PollError::WrongSubmissionIndex(..))) => {
+                Err("the device was lost: it takes no more work".to_owned())
+            }
+            Ok(Err(PollError::Timeout)) => {
+                Err(format!("the device has not answered for {} s", PATIENCE.as_secs()))
+            }
             Err(_) => Err("the device was lost while it was waited for".to_owned()),
         }
     }

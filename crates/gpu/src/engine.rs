@@ -36,6 +36,15 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// For so many bytes in all, which need not fill a part.
+    pub fn for_bytes(bytes: u64) -> Self {
+        let most = Self::default();
+        let each = bytes.div_ceil(most.slots as u64).clamp(1 << 20, most.part as u64);
+        Self { part: each as usize, ..most }
+    }
+}
+
 /// Bytes that one thread copies; mapped memory is divided at multiples of 8.
 const COPY: usize = 1 << 20;
 
@@ -71,9 +80,9 @@ impl Gpu {
     fn try_open(card: &Card, options: Options) -> Result<Self, String> {
         let device = Device::open(card)?;
         let limits = device.device.limits();
-        let at_once =
-            (limits.max_storage_buffer_binding_size as u64).min(limits.max_buffer_size / 2);
+        let at_once = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size / 2);
         let part = (options.part as u64).min(at_once).min(1 << 30) as usize / LEAF * LEAF;
+        let part = part.max(LEAF);
         let workgroups = limits.max_compute_workgroups_per_dimension as usize;
         // Tensors of less than a leaf fill it less.
         let leaves = (part / LEAF * 4).max(64).min(workgroups);
