@@ -49,9 +49,9 @@ pub fn choose(
     let bytes = checkpoint.bytes();
     match device {
         Device::Cpu => Ok(cpu("it was asked for".to_owned())),
-        Device::Auto if bytes < WORTHWHILE => Ok(cpu(format!(
-            "{bytes} bytes are less than the {WORTHWHILE} from which on a card is tried"
-        ))),
+        Device::Auto if bytes < WORTHWHILE => {
+            Ok(cpu("it is less than the 1 GiB from which on a card is tried".to_owned()))
+        }
         Device::Auto => match Card::all().into_iter().find(|card| !card.is_software()) {
             None => Ok(cpu("no card that speaks Vulkan was found".to_owned())),
             Some(card) => match Gpu::open(&card, Options::for_bytes(bytes)) {
@@ -158,7 +158,7 @@ mod tests {
         let (_dir, checkpoint) = checkpoint(10);
         let choice = choose(Device::Auto, &checkpoint, Box::new(|_| ())).unwrap();
         assert!(
-            choice.engine.name() == Cpu.name() && choice.why.starts_with("40 bytes"),
+            choice.engine.name() == Cpu.name() && choice.why.contains("1 GiB"),
             "{}",
             choice.why
         );

@@ -35,7 +35,7 @@ impl Kernels {
 }
 
 /// The one entry point of these sources.
-fn compile(device: &Device, label: &str, sources: &[&str]) -> ComputePipeline {
+pub fn compile(device: &Device, label: &str, sources: &[&str]) -> ComputePipeline {
     let module = device.create_shader_module(ShaderModuleDescriptor {
         label: Some(label),
         source: ShaderSource::Wgsl(sources.concat().into()),

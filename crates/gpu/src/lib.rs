@@ -6,11 +6,13 @@
 //! | [`engine`] | a card as an engine: upload, hash, sketch, a few kilobytes back |
 //! | [`choice`] | which device digests a checkpoint, and why |
 //! | [`fallback`] | a card that the processor stands in for when it fails |
+//! | [`ceiling`] | what no digest on a card can be faster than |
 //! | `plan` | which leaf, node and element is where |
 //! | `kernels`, `kinds`, `sha256` | the shaders, and what of them is written by program |
 //! | `device`, `slot` | the card and its buffers, and what goes wrong with them |
 #![forbid(unsafe_code)]
 
+pub mod ceiling;
 pub mod choice;
 mod device;
 pub mod engine;

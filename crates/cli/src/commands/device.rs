@@ -26,7 +26,9 @@ fn warn(what: &str) {
     let _ = writeln!(io::stderr().lock(), "rlhf-audit: warning: {}", printable(what));
 }
 
-/// The device that has digested, and why it was chosen, for people.
-pub fn text(choice: &Choice) -> String {
-    printable(&format!("{} ({})", choice.engine.name(), choice.why))
+/// The device that has digested, for people, and why it, unless they asked for it.
+pub fn text(device: Device, choice: &Choice) -> String {
+    let name = choice.engine.name();
+    let asked = !matches!(device, Device::Auto);
+    printable(&if asked { name } else { format!("{name}: {}", choice.why) })
 }

@@ -48,7 +48,7 @@ fn whole(args: &Digest, output: &Output) -> Done {
         digest.tensors.len(),
         digest.bytes,
         digest.bytes as f64 / seconds / 1e9,
-        device::text(&choice),
+        device::text(args.device, &choice),
         hex(&sketch.digest()),
         left_out_text(&sketch)
     );
