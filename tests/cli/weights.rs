@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use end_to_end::{Answer, Work};
+use end_to_end::Work;
 
 /// A finished demo: a log, evidence, and the weights of every step.
 fn trained() -> Work {
@@ -335,7 +335,8 @@ fn the_device_is_chosen_and_told_and_a_missing_card_is_named() {
     let mut command = work.command(&format!("{digest} --device gpu"));
     // The loader finds no driver.
     command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
-    let answer = Answer::new("--device gpu without a driver", command.output().unwrap());
-    let refusal = answer.refusal();
+    let answer = command.output().unwrap();
+    let refusal = String::from_utf8(answer.stderr).unwrap();
+    assert!(answer.status.code() == Some(2) && answer.stdout.is_empty(), "{refusal}");
     assert!(refusal.contains("libvulkan.so.1") && refusal.contains("--device gpu"), "{refusal}");
 }

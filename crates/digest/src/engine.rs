@@ -39,7 +39,8 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many bytes one call should bring. It takes more and fewer.
     fn batch(&self) -> usize;
 
-    /// How many calls at once it has use for; `None`: as many as there are threads.
+    /// How many calls at once it has use for; `None`: as many as there are threads. Where it tells a number, calls
+    /// wait for a device, and come from threads on which nothing else depends: not from rayon's.
     fn calls(&self) -> Option<usize> {
         None
     }

@@ -50,7 +50,10 @@ fn what(sketch: bool) -> &'static str {
 
 /// Numbers below 2, as weights are.
 fn weights(length: usize) -> Vec<u8> {
-    (0..length).into_par_iter().map(|i| ((i.wrapping_mul(0x9e37_79b9)) >> 13) as u8 & 0xbf).collect()
+    (0..length)
+        .into_par_iter()
+        .map(|i| ((i.wrapping_mul(0x9e37_79b9)) >> 13) as u8 & 0xbf)
+        .collect()
 }
 
 /// Bytes a second, the best of some rounds.
@@ -66,9 +69,12 @@ fn span(at: usize, bytes: &[u8]) -> Span<'_> {
 fn by_all_cores(weights: &[u8], sketch: bool) -> Result<f64, EngineError> {
     let start = Instant::now();
     let batch = Cpu.batch();
-    weights.par_chunks(batch).enumerate().try_for_each_init(Sketch::default, |sums, (at, bytes)| {
-        Cpu.digest(&[span(at * batch, bytes)], sketch.then_some(sums)).map(drop)
-    })?;
+    weights.par_chunks(batch).enumerate().try_for_each_init(
+        Sketch::default,
+        |sums, (at, bytes)| {
+            Cpu.digest(&[span(at * batch, bytes)], sketch.then_some(sums)).map(drop)
+        },
+    )?;
     Ok(weights.len() as f64 / start.elapsed().as_secs_f64())
 }
 

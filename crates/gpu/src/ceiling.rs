@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use wgpu::{
-    BindGroupDescriptor, BindGroupEntry, BufferDescriptor, BufferUsages, CommandEncoder, ComputePassDescriptor,
+    BindGroupDescriptor, BindGroupEntry, BufferDescriptor, BufferUsages, CommandEncoder,
+    ComputePassDescriptor,
 };
 
 use crate::device::{Card, Device};
@@ -38,7 +39,12 @@ fn copy(device: &Device, bytes: u64) -> Result<f64, String> {
     let size = bytes.min(64 << 20).next_multiple_of(4);
     let rounds = bytes.div_ceil(size);
     let buffer = |usage, mapped_at_creation| {
-        device.device.create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation })
+        device.device.create_buffer(&BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation,
+        })
     };
     let from = buffer(BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true);
     from.unmap();

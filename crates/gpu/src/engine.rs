@@ -4,21 +4,22 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rayon::prelude::*;
-use trail::merkle::Hash;
 use weight_digest::engine::{Engine, EngineError, Span};
-use weight_digest::leaves::LeafRange;
-use weight_digest::sketch::{BUCKETS, Sketch};
+use weight_digest::leaves::{LeafRange, subtrees};
+use weight_digest::sketch::Sketch;
 use weight_digest::tree::LEAF;
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferAsyncError,
-    BufferBinding, CommandEncoder, ComputePipeline, MapMode, MapRangeError, SubmissionIndex,
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferAsyncError,
+    BufferBinding, CommandEncoder, ComputePipeline, MapMode, SubmissionIndex,
 };
 
+use crate::answer::{self, SUMS};
 use crate::device::{Card, Device};
 use crate::kernels::{Kernels, WORKGROUP};
 use crate::plan::{Piece, Plan, cut};
 use crate::slot::{Lease, Pool, Sizes, Slot};
+use crate::trust;
+use crate::upload::{Tables, fill, part_of};
 
 /// How the work is divided.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +46,6 @@ impl Options {
     }
 }
 
-/// Bytes that one thread copies; mapped memory is divided at multiples of 8.
-const COPY: usize = 1 << 20;
-
-/// Bytes of the sums of a sketch, and of the three counts behind them.
-const SUMS: usize = BUCKETS * 8 + 12;
-
 /// A graphics card, driven by Vulkan.
 #[derive(Debug)]
 pub struct Gpu {
@@ -71,7 +66,7 @@ impl Gpu {
     /// Opens a card.
     ///
     /// # Errors
-    /// It cannot be opened, or has not enough memory.
+    /// It cannot be opened, has not enough memory, or does not give the processor's digest of a few bytes.
     pub fn open(card: &Card, options: Options) -> Result<Self, EngineError> {
         let name = card.name();
         Self::try_open(card, options).map_err(|why| EngineError { engine: name, why })
@@ -100,7 +95,7 @@ impl Gpu {
                 (0..options.slots.max(1)).map(|_| Slot::new(&device.device, &sizes)).collect();
             (Kernels::new(&device.device), slots)
         })?;
-        Ok(Self {
+        let gpu = Self {
             name: card.name(),
             device,
             kernels,
@@ -109,7 +104,8 @@ impl Gpu {
             part,
             leaves,
             align,
-        })
+        };
+        trust::check(&gpu).map(|()| gpu)
     }
 
     /// Gives the card back, at once: what is under way fails, and whatever comes later.
@@ -117,7 +113,7 @@ impl Gpu {
         self.device.device.destroy();
     }
 
-    /// What a part gives, once it is done.
+    /// Part after part; on every way out, what is under way gives its slot back.
     fn digest_parts(
         &self,
         spans: &[Span<'_>],
@@ -234,22 +230,23 @@ impl Gpu {
                 flight.mapped.recv_timeout(Duration::from_secs(5)).map_err(|e| e.to_string())?;
             told.map_err(|e| e.to_string())?;
         }
-        let answer = &flight.slot.answer;
-        let view = answer.get_mapped_range(..flight.length).map_err(|e| e.to_string())?;
+        let buffer = &flight.slot.answer;
+        let view = buffer.get_mapped_range(..flight.length).map_err(|e| e.to_string())?;
         let (nodes, sums) = view.split_at(flight.results * 32);
-        let mut nodes = nodes.as_chunks().0.iter().map(hash);
+        let mut nodes = nodes.as_chunks().0.iter().map(answer::hash);
         for piece in part {
             let leaves = piece.leaves(spans);
-            let count = weight_digest::leaves::subtrees(&leaves).count();
+            let count = subtrees(&leaves).count();
             let range = LeafRange::new(leaves, nodes.by_ref().take(count).collect());
-            let joined = range.is_some_and(|range| ranges[piece.span].append(&range));
-            debug_assert!(joined, "parts are cut in order");
+            if !range.is_some_and(|range| ranges[piece.span].append(&range)) {
+                return Err("its leaves do not follow those before".to_owned());
+            }
         }
         if let Some(sketch) = sketch {
-            add(sketch, sums);
+            answer::add(sketch, sums);
         }
         drop(view);
-        answer.unmap();
+        buffer.unmap();
         Ok(())
     }
 }
@@ -278,7 +275,7 @@ impl Engine for Gpu {
             .and_then(|ranges| self.device.check().map(|()| ranges))
             .map_err(|why| EngineError { engine: self.name.clone(), why: self.device.fail(why) })?;
         if let (Some(sketch), Some(mut added)) = (sketch, added) {
-            spans.iter().for_each(|span| count(&mut added, span));
+            spans.iter().for_each(|span| answer::count(&mut added, span));
             sketch.join(&added);
         }
         Ok(ranges)
@@ -295,96 +292,6 @@ struct Flight<'a> {
     length: u64,
     /// Nodes that come back.
     results: usize,
-}
-
-/// The tables of a plan as bytes, and where each begins behind the bytes of the tensors.
-struct Tables {
-    leaves: (usize, Vec<u8>),
-    levels: Vec<(usize, Vec<u8>)>,
-    runs: (usize, Vec<u8>),
-    /// Bytes of everything together.
-    end: usize,
-}
-
-impl Tables {
-    fn new(plan: &Plan, align: usize) -> Self {
-        let mut end = plan.bytes;
-        let mut table = |bytes: Vec<u8>| {
-            let from = end.next_multiple_of(align);
-            end = from + bytes.len();
-            (from, bytes)
-        };
-        let leaves = table(bytes(&plan.leaves));
-        let levels = plan.levels.iter().map(|pairs| table(bytes(pairs))).collect();
-        let runs = table(bytes(&plan.runs));
-        Self { leaves, levels, runs, end }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &(usize, Vec<u8>)> {
-        [&self.leaves].into_iter().chain(&self.levels).chain([&self.runs])
-    }
-}
-
-fn bytes<const N: usize>(rows: &[[u32; N]]) -> Vec<u8> {
-    rows.as_flattened().iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-/// Writes the bytes of a part, and the tables behind them, by all cores.
-fn fill(
-    staging: &Buffer,
-    spans: &[Span<'_>],
-    part: &[Piece],
-    tables: &Tables,
-) -> Result<(), MapRangeError> {
-    let from_spans =
-        part.iter().map(|piece| (piece.at, &spans[piece.span].bytes[piece.bytes.clone()]));
-    let from_tables = tables.all().map(|(at, bytes)| (*at, bytes.as_slice()));
-    // In order, and none over another.
-    let all: Vec<(usize, &[u8])> = from_spans.chain(from_tables).collect();
-    let windows: Vec<usize> = (0..tables.end).step_by(COPY).collect();
-    windows.into_par_iter().try_for_each(|from| {
-        let end = tables.end.min(from + COPY);
-        let mut view = staging.get_mapped_range_mut(from as u64..end as u64)?;
-        let first = all.partition_point(|(at, bytes)| at + bytes.len() <= from);
-        for (at, bytes) in all[first..].iter().take_while(|(at, _)| *at < end) {
-            let (start, stop) = (from.max(*at), end.min(at + bytes.len()));
-            view.slice(start - from..stop - from).copy_from_slice(&bytes[start - at..stop - at]);
-        }
-        Ok(())
-    })
-}
-
-fn part_of(buffer: &Buffer, from: usize, length: usize) -> BufferBinding<'_> {
-    BufferBinding { buffer, offset: from as u64, size: (length as u64).try_into().ok() }
-}
-
-/// A node as SHA-256 writes it: the words of the state, big-endian.
-fn hash(words: &[u8; 32]) -> Hash {
-    let mut hash = *words;
-    hash.as_chunks_mut::<4>().0.iter_mut().for_each(|word| word.reverse());
-    hash
-}
-
-/// Adds the sums of a part, and what it left out.
-fn add(sketch: &mut Sketch, sums: &[u8]) {
-    let (sums, counts) = sums.split_at(BUCKETS * 8);
-    for (to, sum) in sketch.buckets.sums_mut().iter_mut().zip(sums.as_chunks().0) {
-        *to = to.wrapping_add(i64::from_le_bytes(*sum));
-    }
-    let mut counts = counts.as_chunks().0.iter().map(|count| u64::from(u32::from_le_bytes(*count)));
-    let mut next = || counts.next().unwrap_or_default();
-    sketch.counts.nan += next();
-    sketch.counts.infinite += next();
-    sketch.counts.out_of_range += next();
-}
-
-/// Counts the elements of a span.
-fn count(sketch: &mut Sketch, span: &Span<'_>) {
-    let elements = span.bytes.len() as u64 * 8;
-    match span.dtype.value_bytes() {
-        Some(width) => sketch.counts.elements += elements / (8 * width as u64),
-        None => sketch.counts.packed += elements / span.dtype.bits(),
-    }
 }
 
 /// Runs what makes things on the card, and tells what went wrong with it.

@@ -9,9 +9,11 @@
 //! | [`ceiling`] | what no digest on a card can be faster than |
 //! | `plan` | which leaf, node and element is where |
 //! | `kernels`, `kinds`, `sha256` | the shaders, and what of them is written by program |
-//! | `device`, `slot` | the card and its buffers, and what goes wrong with them |
+//! | `trust` | a card shows that it digests rightly before it is used |
+//! | `device`, `slot`, `upload`, `answer` | the card, its buffers, what is put in them and what comes back |
 #![forbid(unsafe_code)]
 
+mod answer;
 pub mod ceiling;
 pub mod choice;
 mod device;
@@ -22,6 +24,8 @@ mod kinds;
 mod plan;
 mod sha256;
 mod slot;
+mod trust;
+mod upload;
 
 pub use self::choice::{Choice, Device, choose};
 pub use self::device::Card;
