@@ -59,11 +59,6 @@ fn message4(leaf: Leaf, blocks: u32, k: u32) -> vec4<u32> {
     );
 }
 
-// Four words, and the one before them.
-fn shifted(before: u32, word: vec4<u32>) -> vec4<u32> {
-    return (vec4(before, word.xyz) << vec4(24u)) | (word >> vec4(8u));
-}
-
 @compute @workgroup_size(64)
 fn hash_leaves(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= arrayLength(&leaves) {

@@ -11,11 +11,6 @@ struct Pair {
 @group(0) @binding(0) var<storage, read> pairs: array<Pair>;
 @group(0) @binding(1) var<storage, read_write> nodes: array<vec4<u32>>;
 
-// Four words, and the one before them.
-fn shifted(before: u32, word: vec4<u32>) -> vec4<u32> {
-    return (vec4(before, word.xyz) << vec4(24u)) | (word >> vec4(8u));
-}
-
 @compute @workgroup_size(64)
 fn hash_nodes(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= arrayLength(&pairs) {
