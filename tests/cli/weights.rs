@@ -293,3 +293,50 @@ fn tensors_on_one_side_only_are_named_counted_and_reported_if_allowed() {
     let text = work.run("digest new.safetensors").ended(0).stdout;
     assert!(text.contains("1 infinite, 1 of 2^23 or more"), "{text}");
 }
+
+/// The document; drivers of graphics cards write to standard error what they like.
+fn by_device(work: &Work, typed: &str, device: &str) -> serde_json::Value {
+    work.run(&format!("{typed} --device {device} --json")).ended(0).json()
+}
+
+#[test]
+fn a_graphics_card_digests_sketches_and_logs_the_same() {
+    let work = trained();
+    work.json("init log --model tiny");
+    let (base, next) = ("demo/weights/step_0.safetensors", "demo/weights/step_1.safetensors");
+    let digest = format!("digest {next} --against {base}");
+    let (cpu, gpu) = (by_device(&work, &digest, "cpu"), by_device(&work, &digest, "gpu"));
+    for (document, device) in [(&cpu, "CPU"), (&gpu, "GPU")] {
+        assert!(document["device"].as_str().unwrap().starts_with(device), "{document}");
+        assert_eq!(document["device_reason"], "it was asked for");
+    }
+    for field in ["root", "bytes", "tensors", "sketch", "sketch_delta_l2", "against"] {
+        assert_eq!(gpu[field], cpu[field], "{field}");
+    }
+    let logged = format!("log update log --base {base} --next {next}");
+    let update = by_device(&work, &logged, "gpu");
+    assert!(update["device"].as_str().unwrap().starts_with("GPU"), "{update}");
+    assert_eq!(update["root_after"], cpu["root"]);
+    assert_eq!(update["sketch_after"], cpu["sketch"]);
+    assert_eq!(update["sketch_before"], cpu["against"]["sketch"]);
+    let saved = by_device(&work, &format!("log checkpoint log first --weights {next}"), "gpu");
+    assert!(saved["device"].as_str().unwrap().starts_with("GPU"), "{saved}");
+    assert_eq!(saved["root"], cpu["root"]);
+    assert_eq!(saved["sketch"], cpu["sketch"]);
+}
+
+#[test]
+fn the_device_is_chosen_and_told_and_a_missing_card_is_named() {
+    let work = trained();
+    let digest = "digest demo/weights/step_1.safetensors";
+    let auto = work.json(digest);
+    assert!(auto["device"].as_str().unwrap().starts_with("CPU"), "{auto}");
+    assert!(auto["device_reason"].as_str().unwrap().contains("1 GiB"), "{auto}");
+    let mut command = work.command(&format!("{digest} --device gpu"));
+    // The loader finds no driver.
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+    let answer = command.output().unwrap();
+    let refusal = String::from_utf8(answer.stderr).unwrap();
+    assert!(answer.status.code() == Some(2) && answer.stdout.is_empty(), "{refusal}");
+    assert!(refusal.contains("libvulkan.so.1") && refusal.contains("--device gpu"), "{refusal}");
+}

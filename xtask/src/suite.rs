@@ -85,6 +85,7 @@ pub fn bench(workspace: &Workspace) -> Result<()> {
 
 fn rust(workspace: &Workspace) -> Result<()> {
     toolchain::services(workspace)?;
+    toolchain::vulkan(workspace)?;
     toolchain::npm(workspace)?;
     toolchain::python(workspace)?;
     let whole = shell::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]));

@@ -4,6 +4,7 @@
 //! need each time they run.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,6 +66,7 @@ pub fn everything(workspace: &Workspace) -> Result<()> {
     let python = python(workspace)?;
     let chromium = chromium(workspace)?;
     services(workspace)?;
+    vulkan(workspace)?;
     say(format_args!(
         "ready: {WASM_TARGET}, tests/node_modules, {}, {}, the services",
         python.display(),
@@ -158,6 +160,28 @@ pub fn chromium(workspace: &Workspace) -> Result<PathBuf> {
     let advice = "no Chromium found; install Chromium (Debian: `apt-get install chromium fonts-dejavu-core`) or set CHROMIUM to its path";
     apt_get(&["chromium", "fonts-dejavu-core"]).context(advice)?;
     find().context(advice)
+}
+
+/// Where a Vulkan loader looks for drivers
+/// (<https://github.com/KhronosGroup/Vulkan-Loader/blob/main/docs/LoaderDriverInterface.md>).
+const VULKAN_DRIVERS: [&str; 3] =
+    ["/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d"];
+
+/// A Vulkan driver in software, which stands in for a graphics card.
+pub fn vulkan(workspace: &Workspace) -> Result<()> {
+    let is_there = || {
+        let drivers =
+            VULKAN_DRIVERS.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        let llvmpipe = |name: OsString| name.to_string_lossy().starts_with("lvp_icd");
+        drivers.flatten().any(|driver| llvmpipe(driver.file_name()))
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let _lock = workspace.lock()?;
+    let advice = "no Vulkan driver in software found; install Mesa's (Debian: `apt-get install mesa-vulkan-drivers libvulkan1`)";
+    apt_get(&["mesa-vulkan-drivers", "libvulkan1"]).context(advice)?;
+    if is_there() { Ok(()) } else { bail!(advice) }
 }
 
 /// What the Rust tests start: a Rekor server, a witness and the agent that holds its key; `openssl`

@@ -146,6 +146,9 @@ pub struct LogUpdate {
     /// Log the whole sketch of the weights after, 32 KiB, and not its digest alone.
     #[arg(long)]
     pub sketch: bool,
+    /// What digests: the faster one here, this machine's processor, or a graphics card.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
     #[command(flatten)]
     pub unlock: Unlock,
 }
@@ -162,6 +165,9 @@ pub struct LogCheckpoint {
     /// A number measured, for example `accuracy=0.9`.
     #[arg(long = "metric", value_name = "NAME=NUMBER", value_parser = parse_metric)]
     pub metrics: Vec<(String, f64)>,
+    /// What digests: the faster one here, this machine's processor, or a graphics card.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
     #[command(flatten)]
     pub unlock: Unlock,
 }
@@ -191,7 +197,7 @@ pub struct Digest {
     /// Compare even when tensors came, went or changed their shape.
     #[arg(long, requires = "against")]
     pub allow_structure_change: bool,
-    /// What digests: the fastest there is here, or this machine's processor.
+    /// What digests: the faster one here, this machine's processor, or a graphics card.
     #[arg(long, value_enum, default_value_t = Device::Auto, conflicts_with_all = ["prove", "check"])]
     pub device: Device,
     /// Write the proof that this tensor belongs to PATH, for someone who has only the tensor.
@@ -214,10 +220,12 @@ pub struct Digest {
 /// What digests weights.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Device {
-    /// The fastest there is.
+    /// The faster one: a card is tried on part of what is large enough.
     Auto,
     /// The processor.
     Cpu,
+    /// A graphics card that speaks Vulkan, or what stands in for one.
+    Gpu,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,8 @@
-//! Digest and comparison of whole checkpoints: pieces of a mebibyte, spread over all cores, joined in order,
-//! so that the result does not depend on how many there are. What is read goes into a few buffers that are
-//! used again, so that memory does not grow with the model.
+//! Digest and comparison of whole checkpoints: pieces of a mebibyte, or of what the engine wants at a time,
+//! spread over all cores, joined in order, so that the result does not depend on how many there are.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use trail::merkle::Hash;
@@ -12,21 +10,15 @@ use trail::merkle::Hash;
 use crate::checkpoint::{Checkpoint, CheckpointError, Located};
 use crate::cpu::Cpu;
 use crate::delta::{self, Delta};
-use crate::dtype::Dtype;
-use crate::engine::{Engine, Span};
+use crate::engine::Engine;
 use crate::leaves::LeafRange;
 use crate::safetensors::Tensor;
 use crate::sketch::{Sketch, SketchKey};
-use crate::tree::{self, LEAF, TensorDigest};
+use crate::tree::{self, TensorDigest};
+use crate::work::{Desks, PIECE, Piece, piece_for, spread, whole, work};
 
 /// Told how many bytes were just done, from any thread.
 pub type OnBytes<'a> = &'a (dyn Fn(u64) + Sync);
-
-/// log₂ of the leaves of a tensor that are hashed in one piece of work: 256 leaves, 1 MiB.
-pub(crate) const PIECE_LEVEL: u32 = 8;
-
-/// Bytes of a piece.
-const PIECE: u64 = (LEAF as u64) << PIECE_LEVEL;
 
 /// A checkpoint's digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +55,41 @@ pub fn digest_and_sketch(
     Ok((assemble(checkpoint, &pieces), sketch))
 }
 
+/// Bytes a second that each engine digests and sketches of this checkpoint on this machine, tried on about so many
+/// bytes from all over it. They are read beforehand, so that no engine waits for the disk in another's stead.
+///
+/// # Errors
+/// A file cannot be read; or an engine fails.
+pub fn rates<const N: usize>(
+    checkpoint: &Checkpoint,
+    engines: [&dyn Engine; N],
+    bytes: u64,
+) -> Result<[f64; N], CheckpointError> {
+    let size = engines.iter().map(|engine| piece_for(*engine)).max().unwrap_or(PIECE);
+    let all = work(whole(lengths(checkpoint)), size);
+    let pieces = (bytes / size).clamp(1, all.len().max(1) as u64) as usize;
+    let every = (all.len() / pieces).max(1);
+    let sample: Vec<Piece> = all.into_iter().step_by(every).take(pieces).flatten().collect();
+    let size: u64 = sample.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum();
+    sample.par_iter().try_for_each(|piece| {
+        let located = &checkpoint.tensors()[piece.item];
+        piece.bytes.clone().step_by(PIECE as usize).try_for_each(|from| {
+            let length = (piece.bytes.end - from).min(PIECE);
+            read(checkpoint, located, from, length).map(drop)
+        })
+    })?;
+    let mut best = [0.0_f64; N];
+    // The first time, buffers are made as well.
+    for _ in 0..2 {
+        for (best, engine) in best.iter_mut().zip(engines) {
+            let start = Instant::now();
+            run(checkpoint, engine, true, sample.iter().cloned(), &|_| ())?;
+            *best = best.max(size as f64 / start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(best)
+}
+
 /// The leaves of each tensor, a piece at a time: some 100 bytes for each mebibyte.
 pub(crate) fn pieces(
     checkpoint: &Checkpoint,
@@ -70,23 +97,35 @@ pub(crate) fn pieces(
     sketch: bool,
     done: OnBytes<'_>,
 ) -> Result<(Vec<Vec<LeafRange>>, Sketch), CheckpointError> {
+    run(checkpoint, engine, sketch, whole(lengths(checkpoint)), done)
+}
+
+fn lengths(checkpoint: &Checkpoint) -> impl Iterator<Item = u64> {
+    checkpoint.tensors().iter().map(|located| located.tensor.length)
+}
+
+/// The leaves of parts of tensors, a piece at a time, by tensor.
+fn run(
+    checkpoint: &Checkpoint,
+    engine: &dyn Engine,
+    sketch: bool,
+    parts: impl Iterator<Item = Piece>,
+    done: OnBytes<'_>,
+) -> Result<(Vec<Vec<LeafRange>>, Sketch), CheckpointError> {
     let tensors = checkpoint.tensors();
     let keys: Vec<SketchKey> =
         tensors.iter().map(|located| SketchKey::new(&located.tensor.name)).collect();
     let desks = Desks::default();
-    let work = work(tensors.iter().map(|located| located.tensor.length));
-    let results = work
-        .par_iter()
-        .map(|pieces| {
-            let read = |piece: &Piece, from, buffer: &mut [u8]| {
-                checkpoint.read(&tensors[piece.item], from, buffer)
-            };
-            let span = |piece: &Piece| (tensors[piece.item].tensor.dtype, keys[piece.item]);
-            let leaves = desks.with(|desk| desk.digest(pieces, engine, sketch, read, span))?;
-            done(pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum());
-            Ok(leaves)
-        })
-        .collect::<Result<Vec<_>, CheckpointError>>()?;
+    let work = work(parts, piece_for(engine));
+    let results = spread(&work, engine.calls(), |pieces| {
+        let read = |piece: &Piece, from, buffer: &mut [u8]| {
+            checkpoint.read(&tensors[piece.item], from, buffer)
+        };
+        let span = |piece: &Piece| (tensors[piece.item].tensor.dtype, keys[piece.item]);
+        let leaves = desks.with(|desk| desk.digest(pieces, engine, sketch, read, span))?;
+        done(pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum());
+        Ok(leaves)
+    })?;
     let mut leaves: Vec<Vec<LeafRange>> = vec![Vec::new(); tensors.len()];
     for (pieces, results) in work.iter().zip(results) {
         pieces.iter().zip(results).for_each(|(piece, result)| leaves[piece.item].push(result));
@@ -117,120 +156,6 @@ pub(crate) fn root(pieces: &[LeafRange]) -> Hash {
     // They were made one after the other, so each begins where the last one ended.
     let _ = pieces.iter().all(|piece| all.append(piece));
     all.root().unwrap_or_default()
-}
-
-/// At most a mebibyte of one tensor.
-#[derive(Clone, Debug)]
-struct Piece {
-    item: usize,
-    bytes: Range<u64>,
-}
-
-/// Cuts tensors of these lengths into pieces of work of about a mebibyte each, in which small tensors share.
-fn work(lengths: impl Iterator<Item = u64>) -> Vec<Vec<Piece>> {
-    let mut work: Vec<Vec<Piece>> = Vec::new();
-    let mut filled = PIECE;
-    for (item, length) in lengths.enumerate() {
-        for from in (0..length).step_by(PIECE as usize) {
-            let bytes = from..length.min(from + PIECE);
-            let more = bytes.end - bytes.start;
-            if filled + more > PIECE {
-                work.push(Vec::new());
-                filled = 0;
-            }
-            filled += more;
-            if let Some(pieces) = work.last_mut() {
-                pieces.push(Piece { item, bytes });
-            }
-        }
-    }
-    work
-}
-
-/// What one thread works with, and keeps for its next piece of work.
-#[derive(Default)]
-struct Desk {
-    buffer: Vec<u8>,
-    sketch: Sketch,
-}
-
-impl Desk {
-    /// Reads and digests pieces, as many bytes at a time as suit the engine.
-    fn digest(
-        &mut self,
-        pieces: &[Piece],
-        engine: &dyn Engine,
-        sketch: bool,
-        read: impl Fn(&Piece, u64, &mut [u8]) -> Result<(), CheckpointError>,
-        kind: impl Fn(&Piece) -> (Dtype, SketchKey),
-    ) -> Result<Vec<LeafRange>, CheckpointError> {
-        let mut leaves: Vec<LeafRange> =
-            pieces.iter().map(|piece| LeafRange::empty(piece.bytes.start / LEAF as u64)).collect();
-        for batch in batches(pieces, engine.batch() as u64) {
-            let size = batch.iter().map(|(_, bytes)| (bytes.end - bytes.start) as usize).sum();
-            self.buffer.resize(size, 0);
-            let mut rest = self.buffer.as_mut_slice();
-            let mut spans = Vec::with_capacity(batch.len());
-            for (at, bytes) in &batch {
-                let (buffer, after) = rest.split_at_mut((bytes.end - bytes.start) as usize);
-                rest = after;
-                read(&pieces[*at], bytes.start, buffer)?;
-                let (dtype, key) = kind(&pieces[*at]);
-                spans.push(Span { dtype, key, first: bytes.start / LEAF as u64, bytes: buffer });
-            }
-            let results = engine.digest(&spans, sketch.then_some(&mut self.sketch))?;
-            for ((at, _), result) in batch.iter().zip(&results) {
-                // A batch is cut from the pieces in order.
-                let _ = leaves[*at].append(result);
-            }
-        }
-        Ok(leaves)
-    }
-}
-
-/// Parts of pieces, by their places, that together are at most so many bytes.
-fn batches(pieces: &[Piece], size: u64) -> Vec<Vec<(usize, Range<u64>)>> {
-    let size = size.max(LEAF as u64) / LEAF as u64 * LEAF as u64;
-    let mut batches: Vec<Vec<(usize, Range<u64>)>> = Vec::new();
-    let mut filled = size;
-    for (at, piece) in pieces.iter().enumerate() {
-        for from in piece.bytes.clone().step_by(size as usize) {
-            let bytes = from..piece.bytes.end.min(from + size);
-            let more = bytes.end - bytes.start;
-            if filled + more > size {
-                batches.push(Vec::new());
-                filled = 0;
-            }
-            filled += more;
-            if let Some(batch) = batches.last_mut() {
-                batch.push((at, bytes));
-            }
-        }
-    }
-    batches
-}
-
-/// The desks that no thread sits at.
-#[derive(Default)]
-struct Desks(Mutex<Vec<Desk>>);
-
-impl Desks {
-    fn with<R>(&self, run: impl FnOnce(&mut Desk) -> R) -> R {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = lock().pop();
-        let mut desk = free.unwrap_or_default();
-        let result = run(&mut desk);
-        lock().push(desk);
-        result
-    }
-
-    /// The sketch of all that was done at any of them.
-    fn sketch(self) -> Sketch {
-        let desks = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut all = Sketch::default();
-        desks.iter().for_each(|desk| all.join(&desk.sketch));
-        all
-    }
 }
 
 /// How two checkpoints differ.
@@ -332,7 +257,7 @@ fn compare_pieces(
     pairs: &[(&Located, &Located)],
     done: OnBytes<'_>,
 ) -> Result<Vec<Vec<Option<Delta>>>, CheckpointError> {
-    let work = work(pairs.iter().map(|(_, after)| after.tensor.length));
+    let work = work(whole(pairs.iter().map(|(_, after)| after.tensor.length)), PIECE);
     let compare = |piece: &Piece| {
         let (before, after) = pairs[piece.item];
         let (from, length) = (piece.bytes.start, piece.bytes.end - piece.bytes.start);

@@ -1,5 +1,7 @@
 //! What digests bytes of tensors: a processor, or whatever else gives the same digests faster.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::dtype::Dtype;
@@ -30,18 +32,24 @@ pub struct EngineError {
 }
 
 /// Digests spans of tensors. Every engine gives the same digests, to the bit.
-pub trait Engine: Sync {
+pub trait Engine: fmt::Debug + Send + Sync {
     /// What it is, for people.
     fn name(&self) -> String;
 
     /// How many bytes one call should bring. It takes more and fewer.
     fn batch(&self) -> usize;
 
+    /// How many calls at once it has use for; `None`: as many as there are threads. Where it tells a number, calls
+    /// wait for a device, and come from threads on which nothing else depends: not from rayon's.
+    fn calls(&self) -> Option<usize> {
+        None
+    }
+
     /// The leaves of each span, in the order of the spans. Where there is a sketch, the spans' elements are
     /// added to it.
     ///
     /// # Errors
-    /// The device fails; what became of the sketch is not told then.
+    /// The device fails; nothing was added to the sketch then.
     fn digest(
         &self,
         spans: &[Span<'_>],

@@ -14,6 +14,7 @@
 //! | [`stream`] | the digest of files that come piece by piece |
 //! | [`checkpoint`] | checkpoints on disk: one file, or shards with an index |
 //! | [`compute`] | digest and comparison of whole checkpoints, in parallel |
+//! | `work` | how the work on them is divided |
 //! | [`prove`] | proofs made from a checkpoint on disk |
 //!
 //! The weight tree is specified in `transparency/weights.md`. Its root does not depend on file layout,
@@ -39,3 +40,5 @@ pub mod compute;
 pub mod cpu;
 #[cfg(feature = "files")]
 pub mod prove;
+#[cfg(feature = "files")]
+mod work;

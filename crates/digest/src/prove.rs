@@ -9,12 +9,13 @@ use trail::merkle::{self, Frontier, Hash, NodeReader, leaf_hash};
 use trail::range::{self, RangeError};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Located};
-use crate::compute::{self, Digest, OnBytes, PIECE_LEVEL};
+use crate::compute::{self, Digest, OnBytes};
 use crate::cpu::{self, Cpu};
 use crate::leaves::LeafRange;
 use crate::proof::{self, MAX_BYTES, Piece, WeightProof, leaves};
 use crate::safetensors::Tensor;
 use crate::tree::{LEAF, TensorDigest};
+use crate::work::PIECE_LEVEL;
 
 /// Names told where the one asked for is not there.
 const SUGGESTED: usize = 5;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ciborium::Value;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use trail::commitment::Opening;
 use trail::note::{VerifierKey, is_key_name};
 use trail::tile::WIDTH;
 use trail::{Event, EventType, RunId};
+use weight_digest::cpu::Cpu;
+use weight_digest::engine::Engine;
 
 use crate::annotation::{AnnotationFault, Subject};
 use crate::annotations::{self, Phase, Progress};
@@ -96,6 +99,8 @@ pub struct Audit {
     origin: String,
     pub(crate) model: String,
     pub(crate) hybrid: bool,
+    /// What digests weights.
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) log: Log,
     pub(crate) vault: Vault,
     pub(crate) wal: Wal,
@@ -184,6 +189,7 @@ impl Audit {
             origin: description.origin,
             model: description.model,
             hybrid: description.hybrid,
+            engine: Arc::new(Cpu),
             log,
             vault,
             wal,

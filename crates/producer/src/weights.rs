@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ciborium::Value;
 use trail::merkle::{Hash, sha256};
 use trail::{Event, EventType, cbor};
 use weight_digest::checkpoint::Checkpoint;
 use weight_digest::compute::{self, Comparison, Digest, OnBytes};
-use weight_digest::cpu::Cpu;
+use weight_digest::engine::Engine;
 use weight_digest::sketch::Sketch;
 
 use crate::audit::Audit;
@@ -63,6 +64,11 @@ pub struct LoggedCheckpoint {
 }
 
 impl Audit {
+    /// Has this engine digest weights from now on, instead of the processor.
+    pub fn digest_by(&mut self, engine: Arc<dyn Engine>) {
+        self.engine = engine;
+    }
+
     /// Logs an update of the policy's weights from one checkpoint to the next.
     ///
     /// # Errors
@@ -88,8 +94,8 @@ impl Audit {
         if is_first && options.whole_sketch {
             return Err(Error::TwoSketches { base: base.to_owned() });
         }
-        let (before, sketch_before) = compute::digest_and_sketch(&old, &Cpu, done)?;
-        let (after, sketch_after) = compute::digest_and_sketch(&new, &Cpu, done)?;
+        let (before, sketch_before) = compute::digest_and_sketch(&old, self.engine.as_ref(), done)?;
+        let (after, sketch_after) = compute::digest_and_sketch(&new, self.engine.as_ref(), done)?;
         let sketch_delta_l2 = sketch_after.buckets.minus(&sketch_before.buckets).l2();
         let learned_from = self.learned_from(options.learned_from.clone())?;
         let annotations = self.annotations_among(&learned_from)?;
@@ -151,7 +157,7 @@ impl Audit {
             return Err(Error::CheckpointName);
         }
         let checkpoint = Checkpoint::open(weights)?;
-        let (digest, sketch) = compute::digest_and_sketch(&checkpoint, &Cpu, done)?;
+        let (digest, sketch) = compute::digest_and_sketch(&checkpoint, self.engine.as_ref(), done)?;
         let data = cbor::map([
             ("name", Value::from(name)),
             ("root", hash(&digest.root)),

@@ -8,12 +8,11 @@ use serde_json::json;
 use trail::view::hex;
 use weight_digest::checkpoint::Checkpoint;
 use weight_digest::compute::{self, Comparison};
-use weight_digest::cpu::Cpu;
 use weight_digest::engine::Engine;
 use weight_digest::sketch::{Counts, Sketch};
 
-use super::weight_proof;
-use crate::args::{Device, Digest};
+use super::{device, weight_proof};
+use crate::args::Digest;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 
@@ -29,7 +28,8 @@ pub fn run(args: &Digest, output: &Output) -> Done {
 }
 
 fn whole(args: &Digest, output: &Output) -> Done {
-    let engine = engine(args.device);
+    let choice = device::for_weights(args.device, &args.path)?;
+    let engine = choice.engine.as_ref();
     let start = Instant::now();
     let (digest, sketch) = sketched(&args.path, engine, output)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -39,6 +39,7 @@ fn whole(args: &Digest, output: &Output) -> Done {
         "tensors": digest.tensors.len(),
         "bytes": digest.bytes,
         "device": engine.name(),
+        "device_reason": choice.why,
         "seconds": seconds,
         "sketch": sketch_json(&sketch),
     });
@@ -47,7 +48,7 @@ fn whole(args: &Digest, output: &Output) -> Done {
         digest.tensors.len(),
         digest.bytes,
         digest.bytes as f64 / seconds / 1e9,
-        engine.name(),
+        device::text(args.device, &choice),
         hex(&sketch.digest()),
         left_out_text(&sketch)
     );
@@ -63,13 +64,6 @@ fn whole(args: &Digest, output: &Output) -> Done {
     }
     output.result(&json, text);
     Ok(ExitCode::SUCCESS)
-}
-
-/// What digests.
-fn engine(device: Device) -> &'static dyn Engine {
-    match device {
-        Device::Auto | Device::Cpu => &Cpu,
-    }
 }
 
 pub fn sketch_json(sketch: &Sketch) -> serde_json::Value {

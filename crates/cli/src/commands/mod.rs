@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod demo;
+pub mod device;
 pub mod digest;
 pub mod disclose;
 pub mod erase;
