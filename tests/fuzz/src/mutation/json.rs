@@ -14,7 +14,21 @@ pub fn change(change: &mut Change<'_>, input: &[u8], depth: usize) -> Option<Vec
         return None;
     }
     edit(&mut json, change, depth);
-    serde_json::to_vec(&json).ok()
+    let text = json.to_string();
+    let text = change.dice.one_in(16).then(|| twice(change, &text)).flatten().unwrap_or(text);
+    Some(text.into_bytes())
+}
+
+/// The same text with a member twice, which no tree holds and readers differ about.
+fn twice(change: &mut Change<'_>, text: &str) -> Option<String> {
+    // In a string, the quotation mark would have a backslash before it.
+    let objects: Vec<usize> = text.match_indices("{\"").map(|(at, _)| at).collect();
+    let at = objects[change.dice.pick(objects.len())?];
+    let mut read = serde_json::Deserializer::from_str(&text[at..]).into_iter();
+    let members: serde_json::Map<String, Json> = read.next()?.ok()?;
+    let (name, value) = members.iter().nth(change.dice.below(members.len()))?;
+    let (before, after) = text.split_at(at + 1);
+    Some(format!("{before}{}:{value},{after}", Json::from(name.as_str())))
 }
 
 impl Tree for Json {
@@ -59,6 +73,10 @@ impl Tree for Json {
             Self::Number(number) => {
                 let near = number.as_u64().unwrap_or_default();
                 *self = change.number(near).into();
+            }
+            // serde takes a list for a structure's fields in order.
+            Self::Object(members) if change.dice.one_in(4) => {
+                *self = std::mem::take(members).into_iter().map(|(_, value)| value).collect();
             }
             Self::Object(members) => {
                 let Some(at) = change.dice.pick(members.len()) else { return };

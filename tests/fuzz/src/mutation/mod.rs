@@ -58,7 +58,7 @@ pub fn mutate(target: &str, input: &[u8], dice: &mut Dice, bytes: Bytes<'_>) -> 
     let mut input = input.to_vec();
     for _ in 0..=change.dice.below(3) {
         let frame = Frame::of(target);
-        let framed = frame.head + frame.lengths > 0 && input.len() > frame.head;
+        let framed = (frame.head > 0 || frame.lengths > 0) && input.len() > frame.head;
         input = match framed && !change.dice.one_in(8) {
             true => change.framed(&frame, &input),
             false => change.document(input, DEPTH),
@@ -75,35 +75,18 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn framed(&mut self, frame: &Frame, input: &[u8]) -> Vec<u8> {
-        let (head, mut rest) = input.split_at(frame.head);
-        let mut head = head.to_vec();
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        while let Some((length, after)) = rest.split_first_chunk::<2>()
-            && parts.len() < frame.lengths
-        {
-            let (part, after) = after.split_at(after.len().min(u16::from_be_bytes(*length).into()));
-            parts.push(part.to_vec());
-            rest = after;
-        }
-        let repeated = frame.lengths == usize::MAX;
+        let (head, rest) = input.split_at(frame.head);
+        let (mut head, mut parts) = (head.to_vec(), split(rest, frame.lengths));
         if !head.is_empty() && self.dice.one_in(4) {
             let at = self.dice.below(head.len());
             head[at] = self.dice.byte();
-        } else if repeated && parts.len() > 1 && self.dice.one_in(4) {
+        } else if parts.len() > 1 && self.dice.one_in(8) {
             self.rearrange(&mut parts);
         } else {
-            let last = (!repeated).then(|| rest.to_vec());
-            parts.extend(last);
-            if let Some(at) = self.dice.pick(parts.len()) {
-                parts[at] = self.document(std::mem::take(&mut parts[at]), DEPTH);
-            }
-            rest = &[];
-            if !repeated {
-                let last = parts.pop().unwrap_or_default();
-                return join(head, &parts, &last);
-            }
+            let at = self.dice.below(parts.len());
+            parts[at] = self.document(std::mem::take(&mut parts[at]), DEPTH);
         }
-        join(head, &parts, rest)
+        join(head, &parts)
     }
 
     fn rearrange(&mut self, parts: &mut Vec<Vec<u8>>) {
@@ -158,8 +141,23 @@ impl Change<'_> {
     }
 }
 
-fn join(head: Vec<u8>, parts: &[Vec<u8>], last: &[u8]) -> Vec<u8> {
+/// So many parts that have their lengths before them, then what remains.
+fn split(mut rest: &[u8], lengths: usize) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    while parts.len() < lengths
+        && let Some((length, after)) = rest.split_first_chunk::<2>()
+    {
+        let (part, after) = after.split_at(after.len().min(u16::from_be_bytes(*length).into()));
+        parts.push(part.to_vec());
+        rest = after;
+    }
+    parts.push(rest.to_vec());
+    parts
+}
+
+fn join(head: Vec<u8>, parts: &[Vec<u8>]) -> Vec<u8> {
     let mut joined = head;
+    let Some((last, parts)) = parts.split_last() else { return joined };
     for part in parts {
         let length = part.len().min(u16::MAX.into());
         joined.extend((length as u16).to_be_bytes());
