@@ -68,3 +68,16 @@ fn address(line: &str, words: &str) -> Option<u64> {
     let end = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
     u64::from_str_radix(&hex[..end], 16).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_what_libfuzzer_says() {
+        let tables = "INFO: Loaded 1 PC tables (9 PCs): 9 [0x55d0a8,0x55d138), ";
+        assert_eq!(address(tables, "PC tables"), Some(0x0055_d0a8));
+        assert_eq!(address("\tNEW_PC: 0x5601", "NEW_PC: "), Some(0x5601));
+        assert_eq!(address("#2 INITED cov: 5 ft: 0x6", "NEW_PC: "), None);
+    }
+}
