@@ -4,7 +4,8 @@
 //! sanitizer, which would only watch over `unsafe` code, of which the workspace has none.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::edges::Edges;
 use crate::shell;
 use crate::workspace::Workspace;
 
@@ -21,8 +23,11 @@ const SECONDS: u64 = 60;
 /// The first part of that; each further part is as long as all before it together.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// What cargo-fuzz passes as well: counters and comparisons at every edge, in one unit per crate.
-const COVERAGE: [&str; 6] = [
+/// What cargo-fuzz passes as well: counters and comparisons at every edge, in one unit per crate. The line
+/// tables tell whose code an edge is of.
+const COVERAGE: [&str; 8] = [
+    "-Cdebuginfo=line-tables-only",
+    "-Cstrip=none",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -80,33 +85,46 @@ struct Plan {
 struct Outcome {
     time: Duration,
     executions: u64,
-    /// Edges covered at half time and at the end.
-    half: u64,
+    /// Edges covered at the end, and how many of them were new in the last part.
     edges: u64,
+    new: u64,
+    /// Of those, how many each place of the workspace's own code has.
+    own: BTreeMap<String, usize>,
     corpus: usize,
     findings: Vec<PathBuf>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own: usize = self.own.values().sum();
+        write!(
+            f,
+            "{} s, {} executions, {} edges covered, of which {} were new in the last part, {own} of them in \
+             our own code, {} inputs in the corpus, {} findings",
+            self.time.as_secs(),
+            self.executions,
+            self.edges,
+            self.new,
+            self.corpus,
+            self.findings.len()
+        )?;
+        self.own.iter().try_for_each(|(place, count)| write!(f, "\n  {count} new at {place}"))
+    }
 }
 
 /// Runs the targets named in the arguments, or all, one after the other.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let plan = plan(workspace, arguments)?;
     let fuzzer = build(workspace)?;
+    let edges = Edges::new(&fuzzer, &workspace.root)?;
     let mut findings = Vec::new();
     for name in &plan.targets {
-        let target = Target::new(workspace, &fuzzer, name);
+        let target = Target::new(workspace, &fuzzer, &edges, name);
         let outcome = target.fuzz(plan.time)?;
         if plan.keep {
             target.keep()?;
         }
-        println!(
-            "{name}: {} s, {} executions, {} edges covered at half time and {} at the end, {} inputs in the corpus, {} findings",
-            outcome.time.as_secs(),
-            outcome.executions,
-            outcome.half,
-            outcome.edges,
-            outcome.corpus,
-            outcome.findings.len()
-        );
+        println!("{name}: {outcome}");
         findings.extend(outcome.findings);
     }
     let list: Vec<String> = findings.iter().map(|path| path.display().to_string()).collect();
@@ -200,6 +218,7 @@ fn host(workspace: &Workspace) -> Result<String> {
 struct Target<'a> {
     name: &'a str,
     fuzzer: &'a Path,
+    edges: &'a Edges,
     dictionary: PathBuf,
     /// What the repository holds.
     seeds: PathBuf,
@@ -211,7 +230,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn new(workspace: &Workspace, fuzzer: &'a Path, name: &'a str) -> Self {
+    fn new(workspace: &Workspace, fuzzer: &'a Path, edges: &'a Edges, name: &'a str) -> Self {
         let cache = workspace.cache().join("fuzz").join(name);
         let vectors = match name {
             "evidence" | "verify" => Some("evidence"),
@@ -221,6 +240,7 @@ impl<'a> Target<'a> {
         Self {
             name,
             fuzzer,
+            edges,
             dictionary: workspace.path("tests/fuzz/words.dict"),
             seeds: workspace.path("tests/fuzz/corpus").join(name),
             corpus: cache.join("corpus"),
@@ -229,8 +249,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Fuzzes until the second half of the whole run gave no new edge, the time is over or something is
-    /// found; then keeps of the local corpus only what adds to the seeds.
+    /// Fuzzes until the second half of the whole run gave no new edge of our own code, the time is over or
+    /// something is found; then keeps of the local corpus only what adds to the seeds.
     fn fuzz(&self, time: Duration) -> Result<Outcome> {
         for folder in [&self.corpus, &self.findings] {
             fs::create_dir_all(folder)
@@ -240,13 +260,10 @@ impl<'a> Target<'a> {
         let mut outcome = Outcome::default();
         let mut part = FIRST.min(time);
         while !part.is_zero() {
-            let (executions, edges) = self.part(part)?;
-            outcome.time += part;
-            outcome.executions += executions;
-            outcome.half = outcome.edges;
-            outcome.edges = outcome.edges.max(edges);
-            outcome.findings = list(&self.findings)?;
-            if outcome.edges == outcome.half || !outcome.findings.is_empty() {
+            let first = outcome.time.is_zero();
+            self.part(part, &mut outcome)?;
+            let still = !first && outcome.own.is_empty();
+            if still || !outcome.findings.is_empty() {
                 break;
             }
             part = outcome.time.min(time - outcome.time);
@@ -266,13 +283,13 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// One run of libFuzzer: how many executions it made, and how many edges the corpus covers after it.
-    fn part(&self, time: Duration) -> Result<(u64, u64)> {
+    /// One run of libFuzzer.
+    fn part(&self, time: Duration, outcome: &mut Outcome) -> Result<()> {
         let output = self
             .command()
             .arg(format!("-max_total_time={}", time.as_secs()))
             .arg(format!("-dict={}", self.dictionary.display()))
-            .args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=1024"])
+            .args(["-print_final_stats=1", "-print_pcs=1", "-timeout=10", "-rss_limit_mb=1024"])
             .arg(&self.corpus)
             .args(self.sources())
             .stdout(Stdio::null())
@@ -287,9 +304,13 @@ impl<'a> Target<'a> {
         let number = |text: &str, after: &str| -> Option<u64> {
             text.split_once(after)?.1.split_whitespace().next()?.parse().ok()
         };
-        let executions = number(&said, "stat::number_of_executed_units:").unwrap_or_default();
-        let edges = said.lines().filter_map(|line| number(line, " cov: ")).max();
-        Ok((executions, edges.unwrap_or_default()))
+        outcome.time += time;
+        outcome.executions += number(&said, "stat::number_of_executed_units:").unwrap_or_default();
+        outcome.new = said.matches("\tNEW_PC: ").count() as u64;
+        outcome.own = self.edges.own(&said)?;
+        outcome.edges = said.lines().filter_map(|l| number(l, " cov: ")).max().unwrap_or_default();
+        outcome.findings = list(&self.findings)?;
+        Ok(())
     }
 
     /// Leaves in the local corpus only what covers more than the seeds do.

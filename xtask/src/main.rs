@@ -4,6 +4,7 @@
 //! themselves, through the ordinary package clients, when they first need it.
 
 mod demo;
+mod edges;
 mod fuzz;
 mod modules;
 mod page;

@@ -35,6 +35,7 @@ pub mod handover;
 pub mod merkle;
 pub mod names;
 pub mod note;
+pub mod object;
 pub mod order;
 pub mod policy;
 pub mod proof;

@@ -1,19 +1,16 @@
 //! The trust policy that the verifying person brings: whose signatures count, and what else must be
 //! shown. The specification is `transparency/policy.md`.
 
-use std::fmt;
-use std::marker::PhantomData;
 #[cfg(feature = "anchors")]
 use std::sync::Arc;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::anchor::AnchorError;
 #[cfg(feature = "anchors")]
 use crate::anchor::AnchorTrust;
+use crate::object::Object;
 use crate::time::from_moment;
 use crate::tlog_policy::{PolicyError, TlogPolicy};
 use crate::view::parse_hash;
@@ -157,29 +154,6 @@ struct PolicyJson {
     #[serde(default)]
     #[cfg_attr(not(feature = "anchors"), allow(dead_code))]
     trusted_root: Option<serde_json::Value>,
-}
-
-/// A JSON object. A structure alone would also be read from a list, as its fields in order.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(Fields(PhantomData))
-    }
 }
 
 impl TrustPolicy {

@@ -11,10 +11,12 @@
 mod claims;
 mod handovers;
 mod memory;
+mod mutation;
 mod published;
 mod reports;
 mod signer;
 mod targets;
 mod tree;
 
+pub use mutation::{Dice, mutate};
 pub use targets::{TARGETS, Target, target};

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use trail::object::Object;
 
 use crate::error::{Error, Result};
 use crate::http::check_url;
@@ -52,7 +53,7 @@ impl Services {
     pub fn from_signing_config(json: &str) -> Result<Self> {
         const MEDIA: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
         let refuse = |why: String| Error::Publish(format!("the signing config: {why}"));
-        let config: SigningConfig =
+        let Object(config): Object<SigningConfig> =
             serde_json::from_str(json).map_err(|e| refuse(e.to_string()))?;
         if config.media_type != MEDIA {
             let media: String = config.media_type.chars().take(100).collect();
@@ -61,11 +62,11 @@ impl Services {
         let known = |service: &Service| service.major_api_version <= 2;
         let logs = by_operator(config.rekor_tlog_urls, known);
         let logs =
-            choose(logs, &config.rekor_tlog_config).map_err(|e| refuse(format!("logs: {e}")))?;
+            choose(logs, &config.rekor_tlog_config.0).map_err(|e| refuse(format!("logs: {e}")))?;
         let authorities = by_operator(config.tsa_urls, |service| service.major_api_version == 1);
-        let several = match config.tsa_config.selector.as_str() {
+        let several = match config.tsa_config.0.selector.as_str() {
             "ALL" => authorities.len() > 1,
-            "EXACT" => config.tsa_config.count != 1,
+            "EXACT" => config.tsa_config.0.count != 1,
             _ => false,
         };
         if several {
@@ -115,13 +116,13 @@ impl Services {
 struct SigningConfig {
     media_type: String,
     #[serde(default)]
-    rekor_tlog_urls: Vec<Service>,
+    rekor_tlog_urls: Vec<Object<Service>>,
     #[serde(default)]
-    rekor_tlog_config: ServiceConfig,
+    rekor_tlog_config: Object<ServiceConfig>,
     #[serde(default)]
-    tsa_urls: Vec<Service>,
+    tsa_urls: Vec<Object<Service>>,
     #[serde(default)]
-    tsa_config: ServiceConfig,
+    tsa_config: Object<ServiceConfig>,
 }
 
 #[derive(Deserialize)]
@@ -130,7 +131,7 @@ struct Service {
     url: String,
     #[serde(default)]
     major_api_version: u32,
-    valid_for: Option<Window>,
+    valid_for: Option<Object<Window>>,
     #[serde(default)]
     operator: String,
 }
@@ -175,13 +176,17 @@ fn this_moment() -> OffsetDateTime {
 }
 
 /// The services that are valid now, of each operator the newest first.
-fn by_operator(services: Vec<Service>, known: impl Fn(&Service) -> bool) -> Vec<Vec<Service>> {
+fn by_operator(
+    services: Vec<Object<Service>>,
+    known: impl Fn(&Service) -> bool,
+) -> Vec<Vec<Service>> {
     let at = this_moment();
     let mut services: Vec<_> = services
         .into_iter()
-        .filter(|s| known(s) && s.valid_for.as_ref().is_none_or(|window| window.holds(at)))
+        .map(|Object(service)| service)
+        .filter(|s| known(s) && s.valid_for.as_ref().is_none_or(|Object(window)| window.holds(at)))
         .collect();
-    let start = |s: &Service| s.valid_for.as_ref().and_then(|window| window.start.clone());
+    let start = |s: &Service| s.valid_for.as_ref().and_then(|Object(window)| window.start.clone());
     services.sort_by_key(|service| Reverse((service.major_api_version, start(service))));
     let mut operators: Vec<Vec<Service>> = Vec::new();
     for service in services {
@@ -224,7 +229,7 @@ impl TrustedLog {
         let root: TrustedRoot = serde_json::from_str(json).unwrap_or_default();
         let log = |log: TrustedTlog| {
             let id = STANDARD.decode(log.log_id.key_id).ok()?;
-            Some(Self { id, window: log.public_key.valid_for })
+            Some(Self { id, window: log.public_key.valid_for.map(|Object(window)| window) })
         };
         root.tlogs.into_iter().filter_map(log).collect()
     }
@@ -259,7 +264,7 @@ struct TrustedTlog {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PublicKey {
-    valid_for: Option<Window>,
+    valid_for: Option<Object<Window>>,
 }
 
 #[derive(Deserialize)]
@@ -335,6 +340,8 @@ mod tests {
         let error = Services::from_signing_config(&later).unwrap_err().to_string();
         assert!(error.contains("unknown version") && error.contains("v0.9"), "{error}");
         assert!(Services::from_signing_config("{}").is_err());
+        let list = r#"["application/vnd.dev.sigstore.signingconfig.v0.2+json"]"#;
+        assert!(Services::from_signing_config(list).is_err(), "fields in order");
         assert!(Services::default().checked().is_err());
     }
 }
