@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use privacy::mechanism::MechanismError;
 use thiserror::Error;
 use trail::event::{EventError, EventType};
 use weight_digest::checkpoint::CheckpointError;
@@ -289,6 +290,33 @@ pub enum Error {
         /// What failed.
         source: Box<Error>,
     },
+    /// Privacy settings that cannot be kept.
+    #[error("{0}")]
+    PrivacySettings(String),
+    /// Noise could not be drawn.
+    #[error("no noise was drawn: {0}")]
+    Noise(MechanismError),
+    /// A round that would cost more than is left.
+    #[error(
+        "no round was released: epsilon {epsilon} in all, at delta {delta:e}, is the most for one annotator, and of \
+         those whose ratings this round would use, {people} have less left than it costs (rho {cost:.3e}; the least \
+         left is {left:.3e}). Nothing was drawn or charged"
+    )]
+    Budget {
+        /// ε of the budget.
+        epsilon: f64,
+        /// δ of the budget.
+        delta: f64,
+        /// How many of those who take part have too little left.
+        people: u64,
+        /// What the round costs, in zCDP.
+        cost: f64,
+        /// What is left to the one who has least.
+        left: f64,
+    },
+    /// A round of noised values cannot be released.
+    #[error("{0}")]
+    Round(String),
     /// A key cannot be rotated or retired.
     #[error("{0}")]
     Key(String),
