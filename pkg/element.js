@@ -262,7 +262,7 @@ export class RlhfAuditVerifier extends HTMLElement {
     const evidence = /** @type {Evidence} */ (this.#evidence);
     const title = make("h2", { id: "verdict-title", tabindex: "-1" }, report.verdict_text);
     const showEntry = (/** @type {number} */ index) => this.#dialog.open(evidence.bytes, report.size, index);
-    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding()), establishedView(report));
+    put(this.#verdict, verdictView(report, evidence.name, title, () => this.#panel.startAdding(), this.#model.answer(report)), establishedView(report));
     put(
       this.#details,
       checksView(report),

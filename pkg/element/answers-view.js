@@ -2,9 +2,10 @@
 
 import { details, make } from "./make.js";
 import { capital, count, fileText, fingerprint, moment } from "./values.js";
-import { CAN_ASSERT, CHOSEN_DID_NOT, HOW_TO_COMPARE, KIND_MEANING, NEXT_STEP, NOBODY, NONE_OF_THE_CHOSEN, NOTHING_ASSERTED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, NO_DATE_OF_FAILED, OWN_CLOCK, PROVEN, REQUIRED_AND_LACKING, REQUIRED_AND_THERE, SIGNED_AND_FAILED } from "./words.js";
+import { CAN_ASSERT, CHOSEN_DID_NOT, CHOSEN_SIGNED_NONE, HOW_TO_COMPARE, KIND_MEANING, MODEL_ANSWER, NEXT_STEP, NOBODY, NONE_OF_THE_CHOSEN, NOTHING_ASSERTED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, NO_DATE_OF_FAILED, OTHERS_CLOCK, OWN_CLOCK, PROVEN, REQUIRED_AND_LACKING, REQUIRED_AND_THERE, SIGNED_AND_FAILED } from "./words.js";
 
 /** @import { ClaimKind, ClaimStatus, Report } from "../index.js" */
+/** @import { ModelAnswer } from "./model-panel.js" */
 
 /** How many asserted claims are named here; the model card has all. */
 const NAMED = 8;
@@ -12,12 +13,14 @@ const NAMED = 8;
 /**
  * @param {Report} report
  * @param {() => void} addKeys
+ * @param {ModelAnswer | null} model
  */
-export function answersView(report, addKeys) {
+export function answersView(report, addKeys, model) {
   const about = situation(report);
   return make(
     "dl",
     { class: "answers" },
+    ...(model === null ? [] : answer("Is your model the last one in this record?", ...ofTheModel(model))),
     ...(report.scope === null ? [] : answer("How far does the failure reach?", make("p", null, report.scope.text))),
     ...answer("Who signed it?", ...signers(report, addKeys)),
     ...answer("Since when does it exist?", ...since(report)),
@@ -25,8 +28,17 @@ export function answersView(report, addKeys) {
     ...answer("What is only claimed?", ...claimed(report)),
     ...(report.card === null ? [] : answer("How far is the model card checked?", ...claimKinds(report, about))),
     ...answer("What can no such file prove?", make("p", { class: "not-proven" }, report.not_proven)),
-    ...answer("What can I do next?", make("p", null, NEXT_STEP[about])),
+    ...answer("What can I do next?", make("p", null, NEXT_STEP[model?.outcome === "earlier" ? "earlier-model" : about])),
   );
+}
+
+/** @param {ModelAnswer} model */
+function ofTheModel({ outcome, reason }) {
+  const { answer, caution } = MODEL_ANSWER[outcome];
+  return [
+    make("p", null, make("strong", null, answer), " ", fileText(`${capital(reason)}.`)),
+    caution === null ? null : make("p", { class: "caution" }, caution),
+  ];
 }
 
 /**
@@ -85,7 +97,7 @@ function signers(report, addKeys) {
     ),
     signed.length === 0 ? make("p", null, NOBODY) : null,
     ...(signed.some((key) => key.chosen) ? signedAndFailed(report).map((sentence) => make("p", null, sentence)) : []),
-    ...silent.map((key) => make("p", null, CHOSEN_DID_NOT, fingerprint(key.fingerprint))),
+    ...silent.map((key) => make("p", null, signedNone(report, key) ? CHOSEN_SIGNED_NONE : CHOSEN_DID_NOT, fingerprint(key.fingerprint))),
     signed.length > 0 ? make("p", { class: "quiet" }, HOW_TO_COMPARE) : null,
     make("p", { class: "key-source" }, report.key_source),
     required(report),
@@ -93,6 +105,14 @@ function signers(report, addKeys) {
       ? make("p", { class: "buttons screen-only" }, make("button", { type: "button", click: addKeys }, "Add the producer’s keys"))
       : null,
   ];
+}
+
+/**
+ * @param {Report} report
+ * @param {Report["keys"][number]} key
+ */
+function signedNone(report, { name, key_id }) {
+  return report.heads.every((head) => !head.signed_by.includes(`${name}+${key_id}`));
 }
 
 /** What the person's policy asks for besides a key. @param {Report} report */
@@ -132,12 +152,13 @@ function published(report) {
       "p",
       null,
       make("strong", null, `Public since ${moment(anchor.public ?? "")}`),
-      ", by the clock of ",
+      ", by the clock that its certificate calls “",
       fileText(anchor.public_by ?? ""),
-      ", in the public log ",
+      "”, in the public log ",
       fileText(anchor.log),
       ".",
     ),
+    make("p", null, OTHERS_CLOCK),
     publication(report),
   ];
 }

@@ -4,7 +4,7 @@ import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
 import { table } from "./table.js";
 import { capital, count, fileText, fileValue, hash } from "./values.js";
-import { ABOUT_CARD, ESTABLISHED_WORD, KIND_MEANING, STATUS_WORD } from "./words.js";
+import { ABOUT_CARD, ABOUT_PROVISIONS, ESTABLISHED_WORD, KIND_MEANING, STATUS_WORD } from "./words.js";
 
 /** @import { Claim, ClaimEvidence, Report } from "../index.js" */
 
@@ -50,6 +50,7 @@ export function cardView(card, showEntry) {
       ". SHA-256 of the card: ",
       hash(card.sha256),
     ),
+    make("p", { class: "quiet" }, ABOUT_PROVISIONS),
     claims,
   );
   if (more) section.append(more);

@@ -19,6 +19,13 @@ import { ABOUT_MODEL_CHECK, MODEL_FAULT, MODEL_OUTCOME } from "./words.js";
  * @property {number} bytes
  */
 
+/**
+ * @typedef {object} ModelAnswer what the report says of the model that the person brought
+ * @property {string[]} names of its files
+ * @property {"pass" | "earlier" | "fail" | "absent"} outcome
+ * @property {string} reason
+ */
+
 // As many as the report compares.
 const MOST_MODELS = 16;
 
@@ -95,20 +102,29 @@ export class ModelPanel {
   }
 
   /**
-   * What the report says about the model, if there is one.
+   * What the report says of the model, if there is one.
    * @param {Report} report
+   * @returns {ModelAnswer | null}
    */
+  answer(report) {
+    const check = report.checks.find((check) => check.name === "weights");
+    if (this.#model === null || check === undefined) return null;
+    const earlier = check.result === "pass" && report.weights.at(-1)?.root !== this.#model.root;
+    return { names: this.#model.names, outcome: earlier ? "earlier" : check.result, reason: check.reason };
+  }
+
+  /** @param {Report} report */
   show(report) {
     const model = this.#model;
-    const check = report.checks.find((check) => check.name === "weights");
+    const answer = this.answer(report);
     const again = report.checks.find((check) => check.name === "weights.sketch");
-    if (model === null || check === undefined) return;
+    if (model === null || answer === null) return;
+    const { outcome, reason } = answer;
     const others = this.#others.filter((other) => other.root !== model.root);
-    if (check.result === "pass") this.#others = [...others, model].slice(-MOST_MODELS);
-    const earlier = check.result === "pass" && report.weights.at(-1)?.root !== model.root;
-    const words = MODEL_OUTCOME[earlier ? "earlier" : check.result];
-    // No tick beside a model that is not the final one.
-    const mark = earlier ? "absent" : check.result;
+    if (outcome === "pass" || outcome === "earlier") this.#others = [...others, model].slice(-MOST_MODELS);
+    const words = MODEL_OUTCOME[outcome];
+    // No tick beside a model that is not the last one.
+    const mark = outcome === "earlier" ? "absent" : outcome;
     put(this.#live);
     put(
       this.#content,
@@ -116,7 +132,7 @@ export class ModelPanel {
         "div",
         { class: `outcome ${mark}` },
         icon(mark),
-        make("div", null, make("h3", { tabindex: "-1" }, words.title), make("p", null, fileText(`${capital(check.reason)}.`)), make("p", null, words.meaning)),
+        make("div", null, make("h3", { tabindex: "-1" }, words.title), make("p", null, fileText(`${capital(reason)}.`)), make("p", null, words.meaning)),
       ),
       make(
         "dl",

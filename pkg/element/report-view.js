@@ -5,9 +5,10 @@ import { fillList } from "./long-list.js";
 import { details, icon, make } from "./make.js";
 import { table } from "./table.js";
 import { capital, count, fileText, fileValue, fingerprint, hash, moment, signers } from "./values.js";
-import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, CHECK_MEANING, EVEN_SO, RESULT_WORD, STILL_HOLDS } from "./words.js";
+import { ABOUT_CHECKS, ABOUT_LOG, ABOUT_OPENINGS, CHECK_MEANING, EVEN_SO, PASSED_ALL_THE_SAME, RESULT_WORD, STILL_HOLDS } from "./words.js";
 
 /** @import { Check, Report, Verdict } from "../index.js" */
+/** @import { ModelAnswer } from "./model-panel.js" */
 
 /** @type {Record<Verdict, "fail" | "question" | "key" | "seal">} */
 const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed": "key", "public": "seal" };
@@ -17,27 +18,45 @@ const VERDICT_ICON = { "failed": "fail", "self-consistent": "question", "signed"
  * @param {string} fileName
  * @param {HTMLElement} title the heading that says the verdict, which takes the focus
  * @param {() => void} addKeys
+ * @param {ModelAnswer | null} model
  */
-export function verdictView(report, fileName, title, addKeys) {
+export function verdictView(report, fileName, title, addKeys, model) {
   const failed = report.checks.filter((check) => check.result === "fail");
   return make(
     "section",
     { class: `verdict ${report.verdict}`, "aria-labelledby": title.id },
-    make("div", { class: "band" }, icon(VERDICT_ICON[report.verdict]), make("div", null, make("p", { class: "kicker" }, "Verdict on ", make("bdi", null, fileName)), title)),
+    make("div", { class: "band" }, icon(VERDICT_ICON[report.verdict]), make("div", null, make("p", { class: "kicker" }, ...subject(fileName, model)), title)),
     make(
       "div",
       { class: "body" },
       failed.length > 0 ? failedList(failed) : null,
-      answersView(report, addKeys),
+      answersView(report, addKeys, model),
     ),
   );
+}
+
+/**
+ * What the verdict is on: with a model, it is not on the evidence alone.
+ * @param {string} fileName
+ * @param {ModelAnswer | null} model
+ */
+function subject(fileName, model) {
+  const file = ["Verdict on the file ", make("bdi", null, fileName)];
+  if (model === null) return file;
+  const [name] = model.names;
+  return [...file, ", with the model ", ...(model.names.length === 1 && name ? [make("bdi", null, name)] : ["that you brought"]), " beside it"];
+}
+
+/** The title of a check says what holds if it passes. @param {string} title */
+function notSo(title) {
+  return `Does not hold: “${title}”`;
 }
 
 /** @param {Check[]} failed */
 function failedList(failed) {
   const list = make("ul", { class: "failed-checks" });
   const more = fillList(list, failed, (check) =>
-    make("li", null, icon("fail"), make("div", null, make("strong", null, check.title), make("p", null, fileText(capital(check.reason))), meaning(check, true))),
+    make("li", null, icon("fail"), make("div", null, make("strong", null, notSo(check.title)), make("p", null, fileText(capital(check.reason))), meaning(check, true))),
   );
   return make("div", null, make("h3", null, failed.length === 1 ? "This check failed" : `These ${count(failed.length)} checks failed`), list, more);
 }
@@ -61,7 +80,7 @@ export function establishedView(report) {
   return make(
     "div",
     { class: "two-lists" },
-    sentenceList("Established", "established", "pass", report.established, report.verdict === "failed" ? (report.scope?.log_holds ? STILL_HOLDS : EVEN_SO) : null),
+    sentenceList(report.verdict === "failed" && !report.scope?.log_holds ? PASSED_ALL_THE_SAME : "Established", "established", "pass", report.established, report.verdict === "failed" ? (report.scope?.log_holds ? STILL_HOLDS : EVEN_SO) : null),
     sentenceList("Not established", "not-established", "absent", report.not_established, null, report.checks.filter(({ result }) => result === "fail").map(({ title }) => title)),
   );
 }
@@ -76,7 +95,7 @@ export function establishedView(report) {
  */
 function sentenceList(title, id, sign, sentences, caution, failed = []) {
   const list = make("ul", { class: "sentences" });
-  const first = failed.map((one) => make("li", null, icon("fail"), make("span", null, `Failed: ${one}`)));
+  const first = failed.map((one) => make("li", null, icon("fail"), make("span", null, notSo(one))));
   const more = fillList(list, [...first, ...sentences], (one) => (one instanceof Node ? one : make("li", null, icon(sign), fileText(one))));
   return make(
     "section",

@@ -164,7 +164,7 @@ details > p + ul { margin-top: 0; padding-top: 0.5rem; }
 .anchor-checks { display: grid; gap: 0.5rem; }
 .anchor-checks li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: 0.25rem 1rem; }
 .anchors { table-layout: fixed; font-size: 0.875rem; }
-.anchors th:nth-child(1) { width: 8%; }
+.anchors th:nth-child(1) { width: 10%; }
 .anchors th:nth-child(2) { width: 8%; }
 .anchors th:nth-child(6) { width: 8%; }
 

@@ -33,6 +33,20 @@ export const ESTABLISHED_WORD = {
 };
 
 /** @type {Record<"pass" | "fail" | "absent", string>} */
+/** To “Is your model the last one in this record?”. @type {Record<"pass" | "earlier" | "fail" | "absent", { answer: string, caution: string | null }>} */
+export const MODEL_ANSWER = {
+  pass: { answer: "Yes, weight for weight.", caution: "That nothing was trained after them, or that they are the weights in use, is not shown." },
+  earlier: {
+    answer: "No, an earlier one.",
+    caution: "Other weights were logged after it. The verdict is on the record and does not speak for this model.",
+  },
+  fail: {
+    answer: "No, it is not in this record.",
+    caution: "The verdict is “Failed” because of this model; the record is judged without it once you remove it.",
+  },
+  absent: { answer: "Not known.", caution: null },
+};
+
 export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
 
 // Answers to what a person asks of every file; see answers-view.js.
@@ -44,31 +58,33 @@ export const PROVEN = {
   "failed":
     "Nothing that you should rely on: the failed checks above contradict this file.",
   "beside":
-    "Of what failed, nothing. Of the log, what is listed below as established. But somebody changed this file or made it wrongly, so get the right one before you rely on any of it.",
+    "Of what failed, nothing. Of the log inside this file, what is listed below as established: that holds. The file as a whole does not: a part of it does not belong to that log.",
   "lacking":
     "What is listed below as established. But what your policy requires is not all here.",
   "other-model":
-    "That the model you brought is not among those in the log. No check of the evidence itself failed: remove the model to see what the evidence shows alone.",
+    "That the model you brought is not among those in the log. It may be a copy with one bit changed, another format of it, or another model altogether. No check of the evidence itself failed: what it establishes is listed below.",
   "self-consistent":
     "Only that the parts of this file fit together. Whoever made it could have made all of it up.",
   "other-keys":
     "Only that the parts of this file fit together: none of the keys you chose signed it.",
   "signed":
-    "That the holder of this key committed to exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+    "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
   "public":
-    "That the holder of this key committed to exactly this record, that it was public by {date}, and that nothing in it was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+    "That the holder of this key signed exactly this record, that its signed summary was public by {date}, if that clock is not the producer’s, and that nothing in the record was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
 };
 
-/** What to do next. @type {Record<Situation, string>} */
+/** What to do next. @type {Record<Situation | "earlier-model", string>} */
 export const NEXT_STEP = {
   "failed":
-    "Do not use this file, and keep it. Ask the producer for the file again, by another channel. If that one fails as well, ask what explains the failed checks.",
+    "Do not use this file, and keep it. Ask the producer for the file again, by another channel, and whether its key has changed. If that one fails as well, ask what explains the failed checks.",
   "beside":
-    "Keep this file, and do not use what failed. Ask the producer for the file again, by another channel. If that one fails as well, ask what explains the failed checks.",
+    "Keep this file, and do not use what failed. Ask the producer for the file again, by another channel, and quote from that one. If it fails as well, ask what explains the failed checks.",
   "lacking":
     "Ask the producer for a file that shows what your policy requires, or why there is none.",
   "other-model":
     "Ask the producer which model files belong to this log, and check those.",
+  "earlier-model":
+    "Ask the producer which weights are in use, and for the files of the last ones in this log, and check those. Compare the fingerprint with the one the producer gave you, if you have not yet.",
   "self-consistent":
     "Get the producer’s key from somewhere other than this file: a letter, a contract, a register, a person you know. Then add it here.",
   "other-keys":
@@ -76,7 +92,7 @@ export const NEXT_STEP = {
   "signed":
     "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
   "public":
-    "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
+    "Compare the fingerprint with the one the producer gave you, if you have not yet. Find out who runs the public log and the clock named above. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
 };
 
 export const NOBODY = "Nobody, as far as this file shows: no key signed all of its tree heads.";
@@ -98,16 +114,17 @@ export const SIGNED_AND_FAILED = {
   "card.logged": "It signed the log. It did not sign this model card, which is not one that the log holds.",
   "card.head": "It signed the log, but not in the state that this model card speaks of.",
   "card.claims": "It signed the log. What the model card claims is not what that log holds.",
-  "openings": "It signed the log. It did not sign the false values shown: the log holds seals of other values.",
+  "openings": "It signed the log. It did not sign the values that failed: the log holds seals of other values.",
   "anchors": "It signed the log. What failed is what shows that the log was published, which another key signs.",
   "anchors.sequence": "It signed the log. What failed is what shows that the log was published, which another key signs.",
 };
 
-/** Before the fingerprint of a key that was chosen for the log's name. */
+/** Before the fingerprint of a key that was chosen for the log's name, and signed some heads or none. */
+export const CHOSEN_SIGNED_NONE = "The key you chose for this name signed none of the tree heads here. The fingerprint of the key you chose: ";
 export const CHOSEN_DID_NOT = "The key you chose for this name did not sign every tree head here. The fingerprint of the key you chose: ";
 
 export const HOW_TO_COMPARE =
-  "To compare, hold each group against the fingerprint that the producer gave you in another way, such as a letter or a call. One different digit means another key.";
+  "To compare, hold each group against the fingerprint that the producer gave you in another way, such as a call if the key came by letter. One different digit means another key.";
 
 export const NOTHING_ASSERTED = "Nothing: no claim in the model card is merely asserted.";
 
@@ -123,9 +140,13 @@ export const ABOUT_ANCHORS =
 export const OTHER_PUBLICATIONS =
   "Whether the producer published anything else under the same key, this file cannot show. To see it, search the public log: the index and the key’s fingerprint are where to begin.";
 
+/** After a date of publication. */
+export const OTHERS_CLOCK =
+  "What is public is a signed summary of the record, which no other record fits, not its content. The log and the clock count because the trusted root that you chose names them. Who runs them, this page cannot know: if it is the producer, the date is the producer’s word.";
+
 export const OWN_CLOCK = "The maker’s own clock, which nothing confirms, says:";
 
-export const CAN_ASSERT = "Nothing here checks what was asserted:";
+export const CAN_ASSERT = "Claimed, and not checked by anything here:";
 
 export const NO_CARD = "This file holds no model card, so it claims nothing about a model in words.";
 
@@ -154,7 +175,7 @@ export const CHECK_MEANING = {
   "updates":
     "Each update of the model says from which human judgements it learned. They must be in the log, and before the update.",
   "events.time":
-    "The times are those of the producer’s clock. This only checks that they do not run backwards, not that they are true.",
+    "The times are those of the producer’s clock, some of them to the minute only. This checks that they do not run backwards by a minute or more, not that they are true.",
   "card.form": "The model card must be readable, and written in the one way that is allowed.",
   "card.logged":
     "The log must hold a digest, a kind of fingerprint, of this very card. If this fails, the card was exchanged or belongs to another log.",
@@ -163,9 +184,9 @@ export const CHECK_MEANING = {
   "card.claims":
     "Every claim of the card is worked out again from the log and compared. If this fails, the card says something that the log does not.",
   "openings":
-    "Private values, such as ratings, are sealed when they are logged. A value that this file shows must be exactly what was sealed. If this fails, the value shown is not the one that was logged. The table “Openings”, near the end of the page, marks which.",
+    "Private values, such as ratings, are sealed when they are logged. A value that this file shows must be exactly what was sealed. If this fails, the value shown is not the one that was logged. The table “Openings” under “The log”, the last part of the page, marks which.",
   "weights":
-    "The files of the model that you brought are reduced to one short number, which must be among those in the log.",
+    "One number of 64 digits is computed from all weights in the files of the model that you brought. It must be among those in the log.",
   "keys":
     "Over the years a log changes its key. Each change is in the log, and the old key has signed the first summary that the new key signs. So the key you chose leads to the one that signs now. A key that may have been stolen leads on only if that was public before.",
   "policy.signer":
@@ -179,7 +200,7 @@ export const CHECK_MEANING = {
   "anchors.sequence":
     "The published summaries are numbered 0, 1, 2 and so on, and each names the one before it. If this fails, one was left out or exchanged: perhaps one that the producer would rather not show. That later ones were left out cannot be seen here.",
   "anchors.time":
-    "A clock that is not the producer’s must have seen the entry in the public log. Without such a time, nothing shows since when this record exists.",
+    "A time-stamping authority that your trusted root names must have seen the entry in the public log. Without such a time, nothing shows since when this record exists. That the authority is independent of the producer is for you to find out.",
   "policy.complete": "Your policy asks for every entry of the log, not a selection.",
   "policy.hybrid": "Your policy asks for a second signature that holds against quantum computers as well.",
   "policy.max_age_days": "Your policy asks for a recent date that somebody other than the producer shows.",
@@ -190,6 +211,9 @@ export const NOT_TO_RELY_ON = "The verdict is “Failed”: do not rely on these
 
 /** Above what is established, when the verdict is failed. */
 export const EVEN_SO = "These checks passed, but others failed: do not rely on this file.";
+
+/** Instead of “Established”, where nothing should be relied on. */
+export const PASSED_ALL_THE_SAME = "What passed all the same";
 
 /** The same where the log itself holds. */
 export const STILL_HOLDS = "This still holds of the log. The verdict is “Failed” because of what is marked “Failed” beside it.";
@@ -202,21 +226,24 @@ export const ABOUT_CHECKS =
 export const ABOUT_CARD =
   "The model card is what the producer says about the model and its training. Every line says how far it can be checked: recomputed from the log, committed to the log, or only asserted. The evidence buttons show the log entries behind a line.";
 
+export const ABOUT_PROVISIONS =
+  "A provision named under a line is one that the line helps to answer. It does not say that the provision is met, nor that it applies.";
+
 export const ABOUT_LOG =
   "The producer writes each event into a list that can only grow. A head is a short, signed summary of the whole list at one size: its root changes if any entry is changed, removed or moved. Between two heads, a consistency proof shows that the earlier list is the beginning of the later one. A witness is somebody else who saw the log grow, and signed its heads as well.";
 
 export const ABOUT_MODEL_CHECK =
-  "The log holds, for each update of the model and each checkpoint, one short number computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
+  "The log holds, for each update of the model and each checkpoint, one number of 64 digits computed from all weights: the weight root. This page computes the same number from the files that you bring. If it is in the log, these are exactly the weights that the producer logged there, to the last bit, however the files are split or named. It says nothing about how the weights came about.";
 
 /** What became of a model that the person brought. @type {Record<"pass" | "earlier" | "fail" | "absent", { title: string, meaning: string }>} */
 export const MODEL_OUTCOME = {
   pass: {
     title: "This model is in the log",
-    meaning: "The verdict above holds for this model as well. That training made these weights as logged is not shown.",
+    meaning: "These are the last weights in this log. That training made them as logged, or that nothing was trained after them, is not shown.",
   },
   earlier: {
-    title: "This model is in the log, but is not the final one",
-    meaning: "It is an earlier state of the model: other weights were logged after it. Do not take it for the model that came out of this training. The verdict above is on the evidence.",
+    title: "This model is in the log, but is not the last one there",
+    meaning: "It is an earlier state of the model: other weights were logged after it. Do not take it for the model at the end of this log. The verdict above is on the evidence. That training made these weights as logged is not shown.",
   },
   fail: {
     title: "This model is not in the log",

@@ -82,7 +82,7 @@ test("public since, by whose clock and where, with the bytes one key press away"
 
   const newest = report.anchors.at(-1);
   const said = await since(page);
-  for (const part of [`Public since ${moment(newest.public)} UTC`, newest.public_by, newest.log, "Published while running."]) {
+  for (const part of [`Public since ${moment(newest.public)} UTC`, newest.public_by, newest.log, "Published while running.", "if it is the producer, the date is the producer’s word"]) {
     assert.ok(said.includes(part), `${part}: ${said}`);
   }
   const rows = section(page).getByRole("table", { name: "Published heads" }).locator("tbody tr");

@@ -127,14 +127,14 @@ test("one rating changed: the file is refused, and which value is wrong is said"
   await page.locator(".failed-checks").getByText("the value shown is not the one that was logged").waitFor();
   await page.locator(".failed-checks").getByText(/^1 of 2 failed: `reward` of entry \d:/).waitFor();
   const said = await answers(page);
-  assert.ok(said["Who signed it?"].includes("It did not sign the false values shown"));
+  assert.ok(said["Who signed it?"].includes("It did not sign the values that failed"));
   assert.doesNotMatch(Object.values(said).join(" "), /policy/);
   assert.match(said["How far does the failure reach?"], /^The log itself holds: .* What failed: 1 of the 2 values opened here\.$/);
   assert.match(said["What is proven?"], /^Of what failed, nothing\./);
   assert.match(said["What can I do next?"], /^Keep this file, and do not use what failed/);
   const [established, not] = await page.locator(".two-lists > section").allInnerTexts();
-  assert.match(established, /This still holds of the log\..*1 of the 2 values opened here: what they say is what was committed to\./s);
-  assert.match(not, /^Not established\s+Failed: /);
+  assert.match(established, /This still holds of the log\..*1 of the 2 values opened here: shown to be what was sealed in the log\./s);
+  assert.match(not, /^Not established\s+Does not hold: “/);
   assert.match(not, /1 of \d+ opened/);
   assert.deepEqual(await faults(context, page), []);
 });
@@ -146,7 +146,7 @@ test("another key under the same name: both fingerprints are shown", async (t) =
   assert.ok(said["Who signed it?"].startsWith(`A key that you did not choose, which names itself ${ORIGIN}.`));
   assert.ok(said["Who signed it?"].includes(await fingerprintOf("impostor.evidence")));
   assert.ok(said["Who signed it?"].includes(await fingerprintOf("producer.evidence")));
-  assert.ok(said["Who signed it?"].includes("The key you chose for this name did not sign every tree head here."));
+  assert.ok(said["Who signed it?"].includes("The key you chose for this name signed none of the tree heads here."));
   assert.doesNotMatch(said["Who signed it?"], /It signed|policy/);
   assert.match(said["How far does the failure reach?"], /not with the key you chose for its name/);
   await page.locator(".failed-checks").getByText("yet another key signed it").waitFor();

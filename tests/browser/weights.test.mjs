@@ -15,7 +15,7 @@ import { openBrowser, root, serveFolder } from "./chromium.mjs";
 const UNKNOWN = "Consistent with itself; signer unknown";
 const FAILED = "Failed: do not rely on this";
 const LOGGED = "This model is in the log";
-const EARLIER = "This model is in the log, but is not the final one";
+const EARLIER = "This model is in the log, but is not the last one there";
 const NOT_LOGGED = "This model is not in the log";
 const UNREADABLE = "This model could not be read";
 const DISK = pathToFileURL(`${root}pkg/verifier.html`).href;
@@ -52,6 +52,9 @@ async function serve(t) {
 
 const heading = (page, name) => page.getByRole("heading", { name, exact: true }).waitFor({ timeout: 20_000 });
 const gone = (page, name) => page.getByRole("heading", { name, exact: true }).waitFor({ state: "detached", timeout: 20_000 });
+/** What stands in the verdict about the model, which is read before the panel below. */
+const answered = (page) => page.locator(".answers > dt", { hasText: "Is your model" }).locator("xpath=following-sibling::dd[1]").innerText();
+const kicker = (page) => page.locator(".verdict .kicker").innerText();
 const told = (page, text) => page.locator(".model-panel").getByText(text).waitFor({ timeout: 20_000 });
 
 /** Chooses files with the keyboard, as the button's name says. */
@@ -115,6 +118,8 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_4 \(entry \d+\)/);
   await heading(page, UNKNOWN);
   assert.equal(await page.evaluate(() => document.querySelector("rlhf-audit-verifier").shadowRoot.activeElement.textContent), LOGGED);
+  assert.match(await answered(page), /^Yes, weight for weight\. They are the checkpoint epoch_4/);
+  assert.equal(await kicker(page), "Verdict on the file demo.evidence, with the model epoch_4.safetensors beside it");
   await picture(page, "1-logged");
 
   const bit = Uint8Array.from(good);
@@ -122,11 +127,14 @@ test("from a disk without a network: the logged model is known, others are not",
   await drop(page, ["epoch_4.safetensors", bit]);
   await heading(page, NOT_LOGGED);
   await heading(page, FAILED);
+  assert.match(await answered(page), /^No, it is not in this record\. .*The verdict is “Failed” because of this model/s);
   await picture(page, "2-one-bit");
 
   await page.getByRole("button", { name: "Remove this model" }).click();
   await heading(page, UNKNOWN);
   await gone(page, NOT_LOGGED);
+  assert.equal(await kicker(page), "Verdict on the file demo.evidence");
+  assert.equal(await page.locator(".answers > dt", { hasText: "Is your model" }).count(), 0);
 
   const renamed = Buffer.from(good);
   renamed.write("bigram.lOgits", renamed.indexOf("bigram.logits"));
@@ -140,6 +148,7 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_3 \(entry \d+\).*but NOT the last weights in this log: those are the checkpoint epoch_4 \(entry \d+\)/);
   await gone(page, LOGGED);
   await heading(page, UNKNOWN);
+  assert.match(await answered(page), /^No, an earlier one\. .*The verdict is on the record and does not speak for this model\.$/s);
   await picture(page, "3-earlier");
   await picture(page, "3-earlier-panel", page.locator(".model-panel"));
 

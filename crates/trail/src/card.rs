@@ -143,9 +143,9 @@ impl Card {
 const CLAIMS: &[(&str, ClaimKind, &str)] = {
     use ClaimKind::{Asserted, Committed, Recomputed};
     &[
-        ("annotations.annotators", Recomputed, "Pseudonyms among the annotators"),
+        ("annotations.annotators", Recomputed, "Annotators told apart by pseudonym"),
         ("annotations.content", Committed, "Texts, votes and ratings: committed, not shown"),
-        ("annotations.count", Recomputed, "Human judgements logged"),
+        ("annotations.count", Recomputed, "Judgements logged as human"),
         ("annotations.period", Recomputed, "First and last judgement, to the minute"),
         ("annotations.preferences", Recomputed, "Preferences between two responses"),
         ("annotations.ratings", Recomputed, "Ratings of one response"),

@@ -10,7 +10,7 @@ use crate::policy::TrustPolicy;
 use crate::report::Check;
 
 const FORM: &str = "Tree heads are well-formed and of one log";
-const SIGNATURE: &str = "Every tree head is signed with the log's key";
+const SIGNATURE: &str = "Every tree head is signed with the key that the file names as the log's";
 const CONSISTENCY: &str = "Every tree head continues the one before it";
 
 /// What the heads amount to.

@@ -401,7 +401,7 @@ impl Replay {
             None => pass(
                 "events.time",
                 TIME,
-                "they never go back by a minute or more; they are the producer's word",
+                "they never go back by a minute or more; that they are true is not shown",
             ),
         });
     }

@@ -122,7 +122,12 @@ fn stranger(heads: &Heads, chosen: &VerifierKey) -> String {
             "the key you chose for {name} does not lead to the one that signs now: {broken}; compare the key that signs now by another channel"
         ),
         None => format!(
-            "this names itself {name}, and the key you chose for that name did not sign every tree head (fingerprint of the key you chose: {})",
+            "this names itself {name}, and the key you chose for that name signed {} of its {} (fingerprint of the key you chose: {})",
+            match heads.list.iter().filter(|head| head.signed_by.contains(chosen)).count() {
+                0 => "none".to_owned(),
+                some => some.to_string(),
+            },
+            count(heads.list.len() as u64, "tree head", "tree heads"),
             chosen.fingerprint_text()
         ),
     }

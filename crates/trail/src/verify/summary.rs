@@ -296,7 +296,7 @@ impl Sentences<'_> {
             );
         }
         if self.passed("card.logged") {
-            list.push(format!("{} committed to this model card in the log.", self.signer()));
+            list.push(format!("{} fixed this very model card in the log.", self.signer()));
         }
         let redone = claim_counts(self.card).recomputed;
         if self.passed("card.claims") && redone > 0 {
@@ -308,11 +308,11 @@ impl Sentences<'_> {
         match (self.opened(), self.openings.len() as u64) {
             (0, _) => {}
             (opened, all) if opened == all => list.push(format!(
-                "{} opened: what they say is what was committed to.",
+                "{} opened: shown to be what was sealed in the log.",
                 count(all, "private field", "private fields")
             )),
             (opened, all) => list.push(format!(
-                "{opened} of the {all} values opened here: what they say is what was committed to."
+                "{opened} of the {all} values opened here: shown to be what was sealed in the log."
             )),
         }
         if self.passed("policy.witnesses") {
@@ -426,7 +426,10 @@ impl Sentences<'_> {
         } else {
             "there is no independent date here"
         };
-        format!("When: {because}; event times are the producer's word.")
+        // Where nobody known signed, nothing here is shown to be the producer's.
+        let whose =
+            if self.heads.chosen_signers.is_empty() { "its maker's" } else { "the producer's" };
+        format!("When: {because}; event times are {whose} word.")
     }
 
     fn is_absent(&self, name: &str) -> bool {
@@ -476,7 +479,7 @@ impl Sentences<'_> {
         let (opened, all) = (self.opened(), self.openings.len() as u64);
         if opened < all {
             list.push(format!(
-                "{} of the {all} values opened here: what they say is not shown to be what was committed to.",
+                "{} of the {all} values opened here: not shown to be what was sealed in the log.",
                 all - opened
             ));
         }

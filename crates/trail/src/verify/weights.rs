@@ -85,8 +85,10 @@ fn named(event: &WeightsEvent) -> String {
     let entry = event.entry;
     match (&event.name, event.step) {
         (Some(name), _) => format!("the checkpoint {name} (entry {entry})"),
-        (None, Some(step)) => format!("what the update of step {step} left (entry {entry})"),
-        (None, None) => format!("what an update left (entry {entry})"),
+        (None, Some(step)) => {
+            format!("the weights after the update of step {step} (entry {entry})")
+        }
+        (None, None) => format!("the weights after an update (entry {entry})"),
     }
 }
 
