@@ -10,6 +10,7 @@ mod history;
 mod hybrid;
 mod keys;
 mod policies;
+mod privacy;
 mod real_data;
 mod secrets;
 mod serving;

@@ -55,7 +55,7 @@ pub enum Command {
     /// The keys of a log: list them, hand over to new ones, take old ones out of use.
     #[command(subcommand)]
     Keys(Keys),
-    /// What differential privacy costs: plan a training under it.
+    /// What was spent of a log's privacy budget; or, to plan a training, what differential privacy costs.
     Privacy(Privacy),
     /// Serve the verifier page and the log on loopback.
     Serve(Serve),
@@ -89,8 +89,46 @@ pub struct Init {
     /// Sign every head with ML-DSA-44 as well, which is made to hold against quantum computers.
     #[arg(long)]
     pub hybrid: bool,
+    /// What is released about ratings: nothing is noised, or noised sums only, within a budget.
+    #[arg(long, value_enum, default_value_t = PrivacyMode::Minimal)]
+    pub privacy: PrivacyMode,
+    /// The budget of each annotator, over everything that is ever released.
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub epsilon: Option<f64>,
+    /// How much of it one round may cost; the noise follows from it.
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub epsilon_per_round: Option<f64>,
+    /// The probability with which the budget may fail [default: 1e-5].
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub delta: Option<f64>,
+    /// The lowest and the highest reward; others count as the nearer of them.
+    #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true, value_parser = parse_clip)]
+    pub clip: Option<[f64; 2]>,
+    /// Rewards are rounded to so many steps in a unit [default: 100].
+    #[arg(long, value_name = "STEPS")]
+    pub grid: Option<u32>,
+    /// How many ratings of one annotator count in a round [default: 10].
+    #[arg(long, value_name = "M")]
+    pub cap: Option<u32>,
     #[command(flatten)]
     pub unlock: Unlock,
+}
+
+/// What is released about ratings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrivacyMode {
+    /// Noised sums over rounds, and no other value that depends on ratings; a fresh pseudonym every round.
+    Strong,
+    /// Nothing is noised. Ratings are committed to, not shown.
+    Minimal,
+}
+
+fn parse_clip(text: &str) -> Result<[f64; 2], String> {
+    let bounds = text.split_once(',').map(|(low, high)| (low.trim().parse(), high.trim().parse()));
+    match bounds {
+        Some((Ok(low), Ok(high))) => Ok([low, high]),
+        _ => Err("give two numbers with a comma between them, for example 1,5".into()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,6 +143,19 @@ pub enum Log {
         /// Import the sound lines of a file with broken ones, and list what was left out.
         #[arg(long)]
         keep_going: bool,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
+    /// The noised sum of the ratings since the last round, in a log made with `--privacy strong`.
+    Round {
+        /// The log's folder.
+        dir: PathBuf,
+        /// A name for the round: asked for again by it, the first answer is repeated.
+        #[arg(long)]
+        id: Option<String>,
+        /// Of the ratings among the entries FIRST up to, and without, END [default: all since the last round].
+        #[arg(long, value_name = "FIRST..END", value_parser = parse_range)]
+        entries: Option<Range<u64>>,
         #[command(flatten)]
         unlock: Unlock,
     },
@@ -494,25 +545,40 @@ pub struct Prove {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("noise").required(true).args(["noise_multiplier", "target_epsilon"])))]
+#[command(group(ArgGroup::new("noise").args(["noise_multiplier", "target_epsilon"])))]
 pub struct Privacy {
+    /// The log whose budget to report: what was spent, what is left, and what is not protected.
+    #[arg(required_unless_present = "plan", conflicts_with = "plan")]
+    pub dir: Option<PathBuf>,
     /// Compute what a training would cost; nothing is read or written.
-    #[arg(long, required = true)]
+    #[arg(long, requires = "noise")]
     pub plan: bool,
     /// The noise's standard deviation, in units of the clipping norm (the sensitivity).
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", requires = "plan", allow_negative_numbers = true)]
     pub noise_multiplier: Option<f64>,
     /// Find the least noise multiplier that stays within this epsilon.
-    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", requires = "plan", allow_negative_numbers = true)]
     pub target_epsilon: Option<f64>,
     /// The probability with which a record takes part in a step.
-    #[arg(long, value_name = "Q", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "Q",
+        requires = "plan",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub rate: f64,
     /// The number of steps.
-    #[arg(long, value_name = "T", default_value_t = 1)]
+    #[arg(long, value_name = "T", requires = "plan", default_value_t = 1)]
     pub steps: u32,
     /// The probability with which the bound may fail.
-    #[arg(long, value_name = "D", default_value_t = 1e-5, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "D",
+        requires = "plan",
+        default_value_t = 1e-5,
+        allow_negative_numbers = true
+    )]
     pub delta: f64,
 }
 

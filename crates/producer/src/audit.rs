@@ -25,6 +25,7 @@ use crate::folder::{Folder, Lock};
 use crate::head::SignedHead;
 use crate::keys::{self, Passphrase};
 use crate::log::Log;
+use crate::privacy::{Ledger, Privacy, PrivacySettings};
 use crate::publish::{Background, Publication};
 use crate::reader::LogReader;
 use crate::rotation;
@@ -47,6 +48,9 @@ pub struct InitOptions {
     pub passphrase: Option<Passphrase>,
     /// Whether each head is signed with ML-DSA-44 as well, which is made to hold against quantum computers.
     pub hybrid: bool,
+    /// What is promised to annotators. Without it nothing is noised, and no value that is computed from ratings may be
+    /// called private.
+    pub privacy: Option<PrivacySettings>,
 }
 
 /// A log that was just made.
@@ -82,13 +86,15 @@ pub struct LeftOut {
 
 /// The file that describes a log, `private/log.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Description {
+pub(crate) struct Description {
     v: u32,
-    origin: String,
+    pub origin: String,
     model: String,
     /// Whether heads carry a second signature. Said here, so that a key file that went missing is missed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     hybrid: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacySettings>,
 }
 
 /// A log, open for writing by this process alone.
@@ -105,6 +111,8 @@ pub struct Audit {
     pub(crate) vault: Vault,
     pub(crate) wal: Wal,
     pub(crate) sequencer: Sequencer,
+    /// Where noised values are released: the promise and the ledger.
+    pub(crate) privacy: Option<Privacy>,
     /// Subjects met in this process, so that the vault is asked once for each.
     pub(crate) known: HashMap<(RunId, Option<String>), Subject>,
     /// The thread that publishes.
@@ -133,7 +141,11 @@ impl Audit {
             origin: options.origin.clone().map_or_else(made_up_origin, Ok)?,
             model: options.model.clone(),
             hybrid: options.hybrid,
+            privacy: options.privacy.clone(),
         };
+        if let Some(settings) = &description.privacy {
+            settings.plan()?;
+        }
         if !is_key_name(&description.origin) || description.origin.contains("://") {
             return Err(Error::Origin(description.origin));
         }
@@ -183,6 +195,8 @@ impl Audit {
         let next =
             rotation::next_signers(&folder, &description.origin, description.hybrid, passphrase)?;
         let log = Log::open(disk, &folder, signers, next)?;
+        let privacy = (description.privacy)
+            .map(|settings| Privacy::open(disk, &folder, &description.origin, settings));
         let mut audit = Self {
             disk: disk.clone(),
             folder,
@@ -194,6 +208,7 @@ impl Audit {
             vault,
             wal,
             sequencer: Sequencer::default(),
+            privacy: privacy.transpose()?,
             known: HashMap::new(),
             background: None,
             published: Vec::new(),
@@ -204,6 +219,7 @@ impl Audit {
         audit.settle_keys(passphrase)?;
         audit.sequencer = audit.find_place()?;
         audit.settle_erasure()?;
+        audit.settle_privacy()?;
         Ok(audit)
     }
 
@@ -471,6 +487,9 @@ fn create(
     disk.create_new(&folder.subjects(), &[], PRIVATE)?;
     drop(Subjects::open(disk, &folder.subjects(), &master, 0)?);
     Vault::create(disk, &folder.vault())?;
+    if description.privacy.is_some() {
+        Ledger::create(disk, &folder.privacy_ledger())?;
+    }
     create_policy(disk, folder, &keys)?;
     Log::create(disk, folder, &signers)?;
     let json = serde_json::to_vec_pretty(description).map_err(io::Error::from);
@@ -530,7 +549,7 @@ fn create_policy(disk: &Disk, folder: &Folder, keys: &LogKeys) -> Result<()> {
     disk.replace(&dir.join("source"), SOURCE.as_bytes(), PUBLIC)
 }
 
-fn read_description(folder: &Folder) -> Result<Description> {
+pub(crate) fn read_description(folder: &Folder) -> Result<Description> {
     let path: PathBuf = folder.description();
     let json = match fs::read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

@@ -121,9 +121,13 @@ impl Audit {
     /// destroyed. An annotation without a prompt of its own is not found.
     ///
     /// # Errors
-    /// There is no such prompt, or those of [`Audit::erase_annotators`].
+    /// There is no such prompt; the log has privacy settings, and what was charged to a person is kept by their key,
+    /// so that a new one would begin with the whole budget again; or those of [`Audit::erase_annotators`].
     pub fn erase_prompt(&mut self, prompt: &Hash) -> Result<Erased> {
         self.may_write()?;
+        if self.privacy.is_some() {
+            return Err(Error::PromptInPrivateLog(self.root().to_owned()));
+        }
         let (records, whose) = self.records_with(prompt)?;
         let mut plan = Plan { records, ..Plan::default() };
         for (slot, old) in whose {

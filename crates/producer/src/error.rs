@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use privacy::mechanism::MechanismError;
 use thiserror::Error;
 use trail::event::{EventError, EventType};
 use weight_digest::checkpoint::CheckpointError;
@@ -227,6 +228,13 @@ pub enum Error {
          the `prompt_hash` of an event, which is a commitment. What was erased before is not found again", .0.display()
     )]
     UnknownPrompt(PathBuf),
+    /// New keys for people whose privacy budget is kept by their keys.
+    #[error(
+        "{}: what was given on one prompt cannot be erased in a log with a privacy budget, because what was charged is \
+         kept by each person's key, and those would change; erase all that a person gave (--annotator) instead",
+        .0.display()
+    )]
+    PromptInPrivateLog(PathBuf),
     /// A witness has seen another log than the one in this folder.
     #[error(
         "{}: nothing more is signed: {why}. Restore the newest copy of the whole folder, or start a new log; if it \
@@ -314,6 +322,33 @@ pub enum Error {
         /// What failed.
         source: Box<Error>,
     },
+    /// Privacy settings that cannot be kept.
+    #[error("{0}")]
+    PrivacySettings(String),
+    /// Noise could not be drawn.
+    #[error("no noise was drawn: {0}")]
+    Noise(MechanismError),
+    /// A round that would cost more than is left.
+    #[error(
+        "no round was released: epsilon {epsilon} in all, at delta {delta:e}, is the most for one annotator, and of \
+         those whose ratings this round would use, {people} have less left than it costs (rho {cost:.3e}; the least \
+         left is {left:.3e}). Nothing was drawn or charged"
+    )]
+    Budget {
+        /// ε of the budget.
+        epsilon: f64,
+        /// δ of the budget.
+        delta: f64,
+        /// How many of those who take part have too little left.
+        people: u64,
+        /// What the round costs, in zCDP.
+        cost: f64,
+        /// What is left to the one who has least.
+        left: f64,
+    },
+    /// A round of noised values cannot be released.
+    #[error("{0}")]
+    Round(String),
     /// A key cannot be rotated or retired.
     #[error("{0}")]
     Key(String),

@@ -145,6 +145,11 @@ impl Folder {
         self.private().join("subjects")
     }
 
+    /// Who was charged what for the release of noised values.
+    pub fn privacy_ledger(&self) -> PathBuf {
+        self.private().join("privacy").join("ledger")
+    }
+
     /// The write-ahead log.
     pub fn wal(&self) -> PathBuf {
         self.private().join("wal")

@@ -15,6 +15,7 @@
 //! | `private/next/`, `private/former/` | keys that are to take over, and those that have handed over and are not retired |
 //! | `private/publish/` | heads on their way to being published |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
+//! | `private/privacy/ledger` | who was charged what for the release of noised values |
 //! | `private/wal`, `private/head` | what makes it survive a crash |
 //! | `private/erasure.json`, `private/vault.next` | an erasure that is being carried out |
 //!
@@ -47,6 +48,7 @@ mod key_list;
 mod keys;
 mod log;
 mod past;
+mod privacy;
 mod pruning;
 mod publish;
 mod reader;
@@ -81,6 +83,9 @@ pub use head::SignedHead;
 pub use key_list::{KeyState, LoggedChange, State};
 pub use keys::Passphrase;
 pub use past::NotPast;
+pub use privacy::{
+    Cost, MIN_GROUP, PrivacyReport, PrivacySettings, Round, RoundCost, RoundRequest,
+};
 pub use publish::{
     Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,
     Setback, Step, Waiting,

@@ -20,9 +20,13 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// A new log.
     pub fn of_new_log(hybrid: bool) -> Self {
+        Self::of(&InitOptions { model: "test".into(), hybrid, ..InitOptions::default() })
+    }
+
+    /// A new log of this kind.
+    pub fn of(options: &InitOptions) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let options = InitOptions { model: "test".into(), hybrid, ..InitOptions::default() };
-        Audit::init(&home.path().join("log"), &options).unwrap();
+        Audit::init(&home.path().join("log"), options).unwrap();
         Self::on(home, 0)
     }
 
@@ -93,6 +97,12 @@ impl Snapshot {
         assert!(struck || result.is_ok(), "{plan:?}: {result:?}");
         struck
     }
+}
+
+/// Copies a folder to where there is none.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    copy(from, to);
 }
 
 fn copy(from: &Path, to: &Path) {

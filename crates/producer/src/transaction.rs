@@ -61,6 +61,10 @@ pub struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     pub(crate) fn new(audit: &'a mut Audit) -> Self {
         let next_index = audit.log.head().checkpoint.size;
+        if audit.privacy.is_some() {
+            // Pseudonyms last for a transaction then.
+            audit.known.clear();
+        }
         Self {
             sequencer: audit.sequencer.clone(),
             next_index,
@@ -109,7 +113,7 @@ impl<'a> Transaction<'a> {
             EventType::HeadPublished => Some("publishing a head logs it"),
             EventType::KeyRotate => Some("rotating a key logs it"),
             EventType::KeyRetire => Some("retiring a key logs it"),
-            EventType::PrivacyRound => Some("nothing here releases noised values yet"),
+            EventType::PrivacyRound => Some("releasing a round of noised values logs it"),
             _ => None,
         };
         if let Some(own_way) = own_way {
@@ -129,6 +133,12 @@ impl<'a> Transaction<'a> {
     pub(crate) fn erasure(&mut self, scope: Scope) -> Result<()> {
         self.or_break(|tx| tx.ensure_run(&EventType::Erasure))?;
         self.push_event(EventType::Erasure, cbor::map([("scope", Value::from(scope.as_str()))]))
+    }
+
+    /// Says what was released under the privacy budget.
+    pub(crate) fn privacy_round(&mut self, data: Value) -> Result<()> {
+        self.or_break(|tx| tx.ensure_run(&EventType::PrivacyRound))?;
+        self.push_event(EventType::PrivacyRound, data)
     }
 
     /// Ends the open run, saying how it went.
@@ -220,11 +230,17 @@ impl<'a> Transaction<'a> {
             ("name", Value::from("rlhf-audit-trail")),
             ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ]);
-        let data = cbor::map([
+        let privacy = self.audit.privacy.as_ref();
+        let mode = if privacy.is_some() { "strong" } else { "minimal" };
+        let mut data = vec![
             ("model", Value::from(self.audit.model.as_str())),
             ("program", program),
-            ("annotator_privacy", Value::from("moderate")),
-        ]);
+            ("annotator_privacy", Value::from(mode)),
+        ];
+        if let Some(privacy) = privacy {
+            data.push(("privacy", privacy.settings.event()?));
+        }
+        let data = cbor::map(data);
         let entry = self.encode(EventType::RunStart, data)?;
         self.push_entry(&entry, &[])
     }
@@ -289,7 +305,8 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// The subject an annotation belongs to, with its pseudonym in this run.
+    /// The subject an annotation belongs to, with its pseudonym: one for each run, or, where only noised sums are
+    /// released, one for each transaction.
     fn subject(&mut self, annotator: Option<&str>, run: RunId) -> Result<Subject> {
         let known = self.audit.known.get(&(run, annotator.map(str::to_owned)));
         if let Some(subject) = known {
@@ -298,14 +315,16 @@ impl<'a> Transaction<'a> {
         let who = annotator.map_or(Who::Unnamed(&run), Who::Id);
         let vault = &mut self.audit.vault;
         let (slot, key) = vault.subjects.find_or_create(who)?;
-        let pseudonym = match vault.pseudonym(slot, &key, &run)? {
-            Some(pseudonym) => pseudonym,
-            None => {
-                let pseudonym = crate::keys::random()?;
-                let sealed = seal_pseudonym(&key, &run, &pseudonym, who)?;
-                self.batch.push_pseudonym(slot, run.as_bytes(), &sealed);
-                pseudonym
-            }
+        let pseudonym = if self.audit.privacy.is_some() {
+            // Never used again, so nothing has to remember it: whose it is, the sealed record says.
+            crate::keys::random()?
+        } else if let Some(pseudonym) = vault.pseudonym(slot, &key, &run)? {
+            pseudonym
+        } else {
+            let pseudonym = crate::keys::random()?;
+            let sealed = seal_pseudonym(&key, &run, &pseudonym, who)?;
+            self.batch.push_pseudonym(slot, run.as_bytes(), &sealed);
+            pseudonym
         };
         let subject = Subject { slot, key, pseudonym };
         self.audit.known.insert((run, annotator.map(str::to_owned)), subject.clone());

@@ -9,6 +9,8 @@
 //! A record is deterministic CBOR: `{"fields": {name: [r, content]}, "annotator": id}`. Together with
 //! the event's commitments it is what an opening is made from.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -112,6 +114,41 @@ impl Vault {
             }
         }
         transaction.commit().map_err(|e| failed(&e))
+    }
+
+    /// The subject's slot and the reward of each rating among these events; those that were erased are left out.
+    pub fn rewards(
+        &self,
+        events: impl Iterator<Item = Result<(u64, Event)>>,
+    ) -> Result<Vec<(u32, f64)>> {
+        let failed = |e: &dyn fmt::Display| vault_error(&self.path, e);
+        let read = self.database.begin_read().map_err(|e| failed(&e))?;
+        let records = read.open_table(RECORDS).map_err(|e| failed(&e))?;
+        let mut keys: HashMap<u32, Option<Key>> = HashMap::new();
+        let mut rewards = Vec::new();
+        for event in events {
+            let (index, event) = event?;
+            let Some(record) = records.get(index).map_err(|e| failed(&e))? else { continue };
+            let broken =
+                || vault_error(&self.path, &format!("the record of entry {index} is broken"));
+            let (slot, sealed) = record.value().split_first_chunk().ok_or_else(broken)?;
+            let slot = u32::from_be_bytes(*slot);
+            let key = match keys.entry(slot) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.subjects.key(slot)?),
+            };
+            let Some(key) = key else { continue };
+            let record = key.open(&record_context(&event.run, event.seq), sealed);
+            let record = record.and_then(|record| cbor::decode(&record).ok()).ok_or_else(broken)?;
+            let reward =
+                cbor::get(&record, "fields").and_then(|fields| cbor::get(fields, "reward"));
+            if let Some([_, Value::Float(reward)]) =
+                reward.and_then(Value::as_array).map(Vec::as_slice)
+            {
+                rewards.push((slot, *reward));
+            }
+        }
+        Ok(rewards)
     }
 
     /// The openings of an event's private fields; empty where it has none or they were erased.

@@ -312,6 +312,7 @@ fn keys_under_a_passphrase_open_with_it_alone() {
         origin: Some("example.org/log".into()),
         passphrase: Some(passphrase.clone()),
         hybrid: true,
+        ..InitOptions::default()
     };
     let made = Audit::init(folder.path(), &options).unwrap();
     assert_eq!(made.origin, "example.org/log");

@@ -181,8 +181,15 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
             Recomputed,
             "Every update starts from the weights that the last one left",
         ),
+        ("privacy.mode", Asserted, "What is released about ratings"),
+        ("privacy.promise", Asserted, "Privacy budget of each annotator"),
         ("privacy.rounds", Recomputed, "Rounds of differential privacy logged"),
         ("privacy.scope", Asserted, "What privacy covers"),
+        (
+            "privacy.spent",
+            Recomputed,
+            "Cost, in zCDP, to someone who took part in every round logged",
+        ),
         ("publication.heads", Recomputed, "Publications of tree heads logged"),
         ("run.", Asserted, "Training run"),
         ("runs.count", Recomputed, "Training runs logged"),
@@ -216,6 +223,11 @@ pub struct CardBuilder {
     /// The stretches of entries that are annotations, in order.
     annotated: Vec<[u64; 2]>,
     model: Option<(u64, Json)>,
+    /// What the newest run says of its annotators' privacy, and the budget it promises.
+    mode: Option<(u64, String)>,
+    promise: Option<(u64, Json)>,
+    /// The costs of all rounds, added up.
+    rho: f64,
     runs: Vec<Run>,
     run_positions: HashMap<RunId, usize>,
     updates: Updates,
@@ -268,6 +280,20 @@ const MAX_INLINE: usize = 4096;
 pub const PRIVACY_SCOPE: &str =
     "Privacy covers the released ratings only, not this log's training statistics or the model.";
 
+/// What a run's `annotator_privacy` says, in plain words.
+fn mode_in_words(mode: &str) -> &str {
+    match mode {
+        "minimal" => {
+            "Nothing is noised: ratings are committed to, and what is public and follows from them can give them away."
+        }
+        "strong" => {
+            "Of ratings, noised sums over rounds are released; what else is public and follows from them can give \
+             them away."
+        }
+        other => other,
+    }
+}
+
 /// The fields of an annotation that are commitments.
 pub const PRIVATE_FIELDS: [&str; 6] =
     ["prompt", "response", "response_a", "response_b", "preference", "reward"];
@@ -287,6 +313,7 @@ impl CardBuilder {
             EventType::PolicyUpdate => self.update(index, event),
             EventType::Checkpoint => self.checkpoint(index, event),
             EventType::Incident => self.document("incident", index, event, INCIDENT),
+            EventType::PrivacyRound => self.privacy_round(event),
             _ => {}
         }
     }
@@ -352,6 +379,17 @@ impl CardBuilder {
         if let Some(model) = event.get("model") {
             self.model = Some((index, cbor::to_json(model)));
         }
+        if let Some(mode) = event.get("annotator_privacy").and_then(Value::as_text) {
+            self.mode = Some((index, mode_in_words(mode).to_owned()));
+        }
+        if let Some(promise) = event.get("privacy") {
+            self.promise = Some((index, cbor::to_json(promise)));
+        }
+    }
+
+    fn privacy_round(&mut self, event: &Event) {
+        let rho = event.get("rho").and_then(Value::as_float);
+        self.rho += rho.filter(|rho| rho.is_finite() && *rho >= 0.0).unwrap_or_default();
     }
 
     fn run_end(&mut self, index: u64, event: &Event) {
@@ -526,16 +564,18 @@ impl CardBuilder {
         if let Some(drift) = self.sketched.claim() {
             claims.push(recomputed("weights.drift", drift, TRAINING, all()));
         }
-        if let Some((entry, name)) = &self.model {
-            let evidence = vec![Pointer::Entry { entry: *entry }];
-            claims.push(claim(
-                "model.name".into(),
-                name.clone(),
-                ClaimKind::Asserted,
-                IDENTITY,
-                evidence,
-            ));
+        if of_type(EventType::PrivacyRound) > 0 {
+            claims.push(recomputed("privacy.spent", json!(self.rho), PRIVACY, all()));
         }
+        let said = |id: &str, entry: u64, value: Json, asked_by: AskedBy| {
+            let evidence = vec![Pointer::Entry { entry }];
+            claim(id.to_owned(), value, ClaimKind::Asserted, asked_by, evidence)
+        };
+        let (model, promise) = (self.model.clone(), self.promise.clone());
+        claims.extend(model.map(|(entry, name)| said("model.name", entry, name, IDENTITY)));
+        claims.extend(promise.map(|(entry, sum)| said("privacy.promise", entry, sum, PRIVACY)));
+        let mode = self.mode.clone();
+        claims.extend(mode.map(|(entry, mode)| said("privacy.mode", entry, mode.into(), PRIVACY)));
         claims.extend(self.runs.iter().filter_map(Run::claim));
         order::sort_by(&mut claims, |a, b| a.id.cmp(&b.id));
         Card { v: 1, as_of, claims }

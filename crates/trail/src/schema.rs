@@ -18,6 +18,7 @@ pub fn check(event: &Event) -> Result<(), &'static str> {
     match event.kind {
         EventType::Annotation => annotation(event),
         EventType::PolicyUpdate => update(event),
+        EventType::PrivacyRound => privacy_round(event),
         EventType::Checkpoint if event.get("name").and_then(Value::as_text).is_none() => {
             Err("the checkpoint has no name")
         }
@@ -83,6 +84,47 @@ fn update(event: &Event) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("the update does not say what it learned from")
+    }
+}
+
+/// What was released, and that the cost is no less than what its noise comes to.
+fn privacy_round(event: &Event) -> Result<(), &'static str> {
+    let text = |key| event.get(key).and_then(Value::as_text);
+    let number = |key| event.get(key).and_then(cbor::as_u64);
+    let (Some(mechanism), Some(released)) = (text("mechanism"), text("released")) else {
+        return Err("the round does not say what was released, and by which mechanism");
+    };
+    if !matches!((number("first"), number("end")), (Some(first), Some(end)) if first <= end) {
+        return Err("the round does not say which ratings it is about");
+    }
+    let rho = event.get("rho").and_then(Value::as_float);
+    let Some(rho) = rho.filter(|rho| rho.is_finite() && *rho >= 0.0) else {
+        return Err("the round has no finite cost");
+    };
+    if (mechanism, released) != ("discrete-gaussian", "sum") {
+        return Ok(());
+    }
+    let steps =
+        |key| event.get(key).and_then(Value::as_integer).and_then(|n| i64::try_from(n).ok());
+    let (Some(low), Some(high), Some(_)) = (steps("low"), steps("high"), steps("sum")) else {
+        return Err("the round lacks its bounds or its sum");
+    };
+    let positive = |key| number(key).filter(|n| *n > 0);
+    let (Some(_), Some(_), Some(variance)) =
+        (positive("count"), positive("steps_a_unit"), positive("variance"))
+    else {
+        return Err("the round lacks its count, its grid or its noise");
+    };
+    let cap = positive("cap").and_then(|cap| u32::try_from(cap).ok());
+    let (Some(cap), true) = (cap, low < high) else {
+        return Err("the round bounds nothing");
+    };
+    // All of one person's ratings are in one sum.
+    let reach = (u128::from(cap) * u128::from(high.abs_diff(low))) as f64;
+    if rho >= reach * reach / (2.0 * variance as f64) {
+        Ok(())
+    } else {
+        Err("the round says that it cost less than its noise comes to")
     }
 }
 
@@ -159,6 +201,33 @@ mod tests {
         assert!(publication(vec![]).is_err());
         assert!(publication(vec![place(3.into()), place("3".into())]).is_err());
         assert!(check(&event(EventType::HeadPublished, vec![])).is_err());
+    }
+
+    #[test]
+    fn a_round_costs_what_its_noise_comes_to() {
+        let round = |rho: f64, cap: u64| {
+            let fields = vec![
+                ("mechanism", "discrete-gaussian".into()),
+                ("released", "sum".into()),
+                ("first", 0.into()),
+                ("end", 9.into()),
+                ("count", 4.into()),
+                ("sum", Value::from(-7)),
+                ("low", Value::from(-10)),
+                ("high", 30.into()),
+                ("steps_a_unit", 10.into()),
+                ("cap", cap.into()),
+                ("variance", 800.into()),
+                ("rho", Value::Float(rho)),
+            ];
+            check(&event(EventType::PrivacyRound, fields))
+        };
+        // (cap · 40)² / 1600
+        assert_eq!((round(1.0, 1), round(4.0, 2)), (Ok(()), Ok(())));
+        assert!(round(1.0_f64.next_down(), 1).is_err() && round(1.0, 2).is_err());
+        assert!(round(f64::INFINITY, 1).is_err() && round(f64::NAN, 1).is_err());
+        assert!(round(1.0, 0).is_err() && round(1e300, 1 << 32).is_err());
+        assert!(check(&event(EventType::PrivacyRound, vec![])).is_err());
     }
 
     #[test]

@@ -39,6 +39,12 @@ COUNTED = {
 PRIVACY_SCOPE = (
     "Privacy covers the released ratings only, not this log's training statistics or the model."
 )
+MODES = {
+    "minimal": "Nothing is noised: ratings are committed to, and what is public and follows from "
+    "them can give them away.",
+    "strong": "Of ratings, noised sums over rounds are released; what else is public and follows "
+    "from them can give them away.",
+}
 # Larger documents, in bytes of CBOR, are in the card by their digest.
 MAX_INLINE = 4096
 
@@ -83,6 +89,11 @@ def card(entries, origin, root):
         for id, value in updates(events):
             claims.append(claim(id, value, "recomputed", TRAINING, whole))
         claims.append(claim("privacy.scope", PRIVACY_SCOPE, "asserted", PRIVACY, whole))
+    if types["privacy.round"]:
+        costs = [e["data"].get("rho") for e in events if e["type"] == "privacy.round"]
+        spent = total(rho for rho in costs if is_finite(rho) and rho >= 0)
+        spent = spent if is_finite(spent) else None
+        claims.append(claim("privacy.spent", spent, "recomputed", PRIVACY, whole))
     seen, states = sketch.drift(events)
     if seen:
         value = {"from": "the producer's sketches", "sketches": seen, "states": states}
@@ -165,19 +176,13 @@ def hex_or_none(data):
 
 def single(events):
     """The claims that come from one entry each, or two."""
-    model = None
+    newest = {}
     for index, event in enumerate(events):
         data, here = event["data"], [{"entry": index}]
         match event["type"]:
             case "run.start":
-                if "model" in data:
-                    model = claim(
-                        "model.name",
-                        cbor.to_json(data["model"]),
-                        "asserted",
-                        IDENTITY,
-                        here,
-                    )
+                for id, value, by in about_run(data):
+                    newest[id] = claim(id, value, "asserted", by, here)
                 yield run(index, event, events)
             case "guideline" if is_bytes(data.get("sha256"), 32):
                 digest = {"sha256": hex_or_none(data)}
@@ -188,8 +193,18 @@ def single(events):
             case "evaluation" | "incident" as kind:
                 by = EVALUATION if kind == "evaluation" else INCIDENT
                 yield claim(f"{kind}.{index}", document(data), "asserted", by, here)
-    if model:
-        yield model
+    yield from newest.values()
+
+
+def about_run(data):
+    """What a run says that later runs may say otherwise."""
+    mode = data.get("annotator_privacy")
+    if "model" in data:
+        yield "model.name", cbor.to_json(data["model"]), IDENTITY
+    if "privacy" in data:
+        yield "privacy.promise", cbor.to_json(data["privacy"]), PRIVACY
+    if isinstance(mode, str):
+        yield "privacy.mode", MODES.get(mode, mode), PRIVACY
 
 
 def run(index, start, events):

@@ -121,11 +121,43 @@ def is_well_formed(event):
                 and len(places) > 0
                 and all(map(is_place, places))
             )
+        case "privacy.round":
+            return is_round(data)
         case "key.rotate":
             return keys.is_rotation(data)
         case "key.retire":
             return keys.is_retirement(data)
     return True
+
+
+def is_round(data):
+    """A release under the privacy budget, which costs no less than its noise comes to."""
+    numbers = [data.get(key) for key in ("first", "end")]
+    rho = data.get("rho")
+    if not (
+        all(isinstance(data.get(key), str) for key in ("mechanism", "released"))
+        and all(map(is_unsigned, numbers))
+        and numbers[0] <= numbers[1]
+        and is_finite(rho)
+        and rho >= 0
+    ):
+        return False
+    if (data["mechanism"], data["released"]) != ("discrete-gaussian", "sum"):
+        return True
+    positive = [data.get(key) for key in ("count", "steps_a_unit", "variance", "cap")]
+    if not (
+        all(is_signed(data.get(key)) for key in ("low", "high", "sum"))
+        and all(is_unsigned(number) and number > 0 for number in positive)
+        and data["cap"] < 2**32
+        and data["low"] < data["high"]
+    ):
+        return False
+    reach = float(data["cap"] * (data["high"] - data["low"]))
+    return rho >= reach * reach / (2.0 * float(data["variance"]))
+
+
+def is_signed(value):
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_place(place):

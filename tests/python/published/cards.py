@@ -53,6 +53,9 @@ def vectors():
             card_vector("updates and checkpoints", trained()),
             card_vector("updates and checkpoints that lack something", irregular()),
             card_vector("sketches of weights", sketched()),
+            card_vector("rounds under a privacy budget", private()),
+            card_vector("no promise", run_of([("run.start", {"annotator_privacy": "minimal"})])),
+            card_vector("another promise", run_of([("run.start", {"annotator_privacy": "new"})])),
         ],
         "refused": [
             {"what": "a space", "card": text.replace(":", ": ", 1)},
@@ -76,6 +79,22 @@ def vectors():
             {"what": "claims out of order", "card": card.to_bytes(backwards).decode()},
         ],
     }
+
+
+def private():
+    """A run that releases noised sums; two of its rounds lack their cost."""
+    promise = {"epsilon": 4.0, "delta": 1e-5, "epsilon_per_round": 1.0, "rho": 0.25}
+    noised = {"mechanism": "discrete-gaussian", "released": "sum", "first": 0, "end": 3, "rho": 0.1}
+    noised |= {"count": 4, "sum": -7, "low": -10, "high": 30, "steps_a_unit": 10}
+    noised |= {"cap": 1, "variance": 8000}
+    events = [
+        ("run.start", {"annotator_privacy": "strong", "privacy": promise}),
+        ("privacy.round", noised),
+        ("privacy.round", noised | {"rho": 0.2}),
+        ("privacy.round", noised | {"rho": float("inf")}),
+        ("privacy.round", noised | {"rho": -1.0}),
+    ]
+    return run_of(events)
 
 
 def irregular():

@@ -125,6 +125,23 @@ def malformed():
     yield "a sketch of no sums", "checkpoint", kept | {"sketch": b"\xa0"}
     yield "a sketch in hex", "policy.update", learned | {"sketch_before": "00" * 32}
     yield "an estimate that is an integer", "policy.update", learned | {"sketch_delta_l2": 1}
+    noised = {"mechanism": "discrete-gaussian", "released": "sum", "first": 0, "end": 9, "rho": 1.0}
+    noised |= {"count": 4, "sum": -7, "low": -10, "high": 30, "steps_a_unit": 10}
+    noised |= {"cap": 1, "variance": 800}
+    yield "a round cheaper than its noise", "privacy.round", noised | {"variance": 799}
+    yield "a round of twice the cap", "privacy.round", noised | {"cap": 2}
+    yield "a round of a cap beyond 32 bits", "privacy.round", noised | {"cap": 2**32, "rho": 1e300}
+    yield "a round of no mechanism", "privacy.round", without(noised, "mechanism")
+    yield "a round of no ratings", "privacy.round", noised | {"first": 10}
+    yield "a round of an infinite cost", "privacy.round", noised | {"rho": float("inf")}
+    yield (
+        "a round of another kind at no cost",
+        "privacy.round",
+        without(noised | {"released": "items"}, "rho"),
+    )
+    yield "a round whose bounds are none", "privacy.round", noised | {"high": -10}
+    yield "a round without its sum", "privacy.round", without(noised, "sum")
+    yield "a round without noise", "privacy.round", noised | {"variance": 0, "rho": 1e300}
     yield "a checkpoint without a name", "checkpoint", without(kept, "name")
     yield "a checkpoint without a root", "checkpoint", without(kept, "root")
     yield "a card without a digest", "card", {"size": 1}

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use producer::{Audit, InitOptions};
+use producer::{Audit, InitOptions, PrivacySettings};
 use serde_json::json;
 use trail::note::VerifierKey;
 
 use super::passphrase;
-use crate::args::Init;
-use crate::failure::Done;
+use crate::args::{Init, PrivacyMode};
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 
 pub fn run(args: &Init, output: &Output) -> Done {
@@ -17,6 +17,7 @@ pub fn run(args: &Init, output: &Output) -> Done {
         origin: args.origin.clone(),
         passphrase: passphrase(&args.unlock)?,
         hybrid: args.hybrid,
+        privacy: privacy(args)?,
     };
     let made = Audit::init(&args.dir, &options)?;
     let vkey = made.vkey.to_string();
@@ -44,6 +45,36 @@ pub fn run(args: &Init, output: &Output) -> Done {
         ),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The promise to annotators, whose numbers only the producer can choose.
+fn privacy(args: &Init) -> Result<Option<PrivacySettings>, Failure> {
+    let Init { privacy, epsilon, epsilon_per_round, delta, clip, grid, cap, .. } = args;
+    if *privacy == PrivacyMode::Minimal {
+        let given = epsilon.or(*epsilon_per_round).or(*delta).is_some();
+        return if given || clip.is_some() || grid.or(*cap).is_some() {
+            Err(Failure::input(
+                "a budget, clip, grid or cap has a meaning with --privacy strong only",
+            ))
+        } else {
+            Ok(None)
+        };
+    }
+    let (Some(epsilon), Some(epsilon_per_round), Some(clip)) = (epsilon, epsilon_per_round, clip)
+    else {
+        return Err(Failure::input(
+            "--privacy strong needs --epsilon, --epsilon-per-round and --clip, for example --epsilon 4 \
+             --epsilon-per-round 1 --clip 1,5",
+        ));
+    };
+    Ok(Some(PrivacySettings {
+        epsilon: *epsilon,
+        epsilon_per_round: *epsilon_per_round,
+        delta: delta.unwrap_or(1e-5),
+        clip: *clip,
+        steps_a_unit: grid.unwrap_or(100),
+        cap: cap.unwrap_or(10),
+    }))
 }
 
 /// The second key is too long to read: only where it lies, and its fingerprint.

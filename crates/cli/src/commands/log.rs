@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use producer::{Audit, Imported, Logged, Phase, Progress};
+use producer::{Audit, Imported, Logged, Phase, Progress, Round, RoundRequest};
 use serde_json::json;
 use trail::EventType;
 
@@ -20,12 +20,41 @@ pub fn run(args: &Log, output: &Output) -> Done {
             report_import(&imported, output);
             Ok(ExitCode::SUCCESS)
         }
+        Log::Round { dir, id, entries, unlock } => {
+            let request = RoundRequest { id: id.clone(), entries: entries.clone() };
+            let mut audit = open(dir, unlock)?;
+            let round = audit.release_round(&request)?;
+            report_round(&round, audit.size(), output);
+            Ok(ExitCode::SUCCESS)
+        }
         Log::Update(args) => update::log_update(args, output),
         Log::Checkpoint(args) => update::log_checkpoint(args, output),
         Log::Guideline(document) => log_document(document, EventType::Guideline, output),
         Log::Evaluation(document) => log_document(document, EventType::Evaluation, output),
         Log::Incident(document) => log_document(document, EventType::Incident, output),
     }
+}
+
+fn report_round(round: &Round, size: u64, output: &Output) {
+    let Round { id, index, entries, count, sum, mean, deviation, rho, .. } = round;
+    output.result(
+        &json!({
+            "logged": 1,
+            "first_index": index,
+            "size": size,
+            "id": id,
+            "entries": [entries.start, entries.end],
+            "count": count,
+            "sum": sum,
+            "mean": mean,
+            "deviation": deviation,
+            "rho": rho,
+        }),
+        format_args!(
+            "Released as entry {index}: mean reward {mean:.4} of {count} ratings, with noise of standard deviation \
+             {deviation:.4}. It cost each of their annotators rho {rho:.3e}."
+        ),
+    );
 }
 
 fn log_document(args: &LogDocument, kind: EventType, output: &Output) -> Done {

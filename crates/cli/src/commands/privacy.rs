@@ -1,19 +1,132 @@
-//! `rlhf-audit privacy --plan`
+//! `rlhf-audit privacy`: a log's budget, or a plan
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use privacy::accountant::{self, ACCOUNTANTS, Delta, Steps, StepsError};
+use producer::{Cost, MIN_GROUP, PrivacyReport};
 use serde_json::{Map, Value as Json, json};
+use trail::card::PRIVACY_SCOPE;
 
 use crate::args::Privacy;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 
 pub fn run(args: &Privacy, output: &Output) -> Done {
-    let (json, text) = plan(args).map_err(Failure::input)?;
+    let (json, text) = match &args.dir {
+        Some(dir) => match PrivacyReport::read(dir)? {
+            Some(report) => (report_json(&report), report_text(&report)),
+            None => (nothing_json(), NOTHING_NOISED.to_owned()),
+        },
+        None => plan(args).map_err(Failure::input)?,
+    };
     output.result(&json, text.trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+const NOTHING_NOISED: &str = "Nothing is noised in this log: no value in it that follows from ratings is private. Ratings are committed to, \
+    not shown; what follows from them (norms, losses, weights) can give them away.";
+
+const MECHANISM: &str = "discrete Gaussian noise, drawn exactly in integers (Canonne, Kamath and Steinke 2020), on the sum of clipped and \
+    capped ratings; accounted for in zCDP";
+
+const ADJACENCY: &str = "all rating values of one annotator are replaced; who took part, how often, and when to the minute are public";
+
+const ASSUMPTIONS: [&str; 4] = [
+    "each annotator has one id, and two ids are two people",
+    "who was erased and comes back counts as another person",
+    "the folder's private part and the machine that draws the noise stay with the producer",
+    "noise is not made smaller by sampling: none is assumed",
+];
+
+const NOT_PROTECTED: [&str; 5] = [
+    "texts: prompts and responses are committed to, not noised",
+    "preferences between two responses: committed to, never released",
+    "participation: who took part under a pseudonym, and how many ratings there are",
+    "the model and what is logged of its training, unless it learned from released values only",
+    PRIVACY_SCOPE,
+];
+
+fn nothing_json() -> Json {
+    json!({
+        "epsilon": null, "delta": null, "remaining": null, "mode": "minimal", "mechanism": null,
+        "not_protected": [NOTHING_NOISED],
+    })
+}
+
+fn report_json(report: &PrivacyReport) -> Json {
+    let cost = |cost: &Cost| json!({"rho": cost.rho, "epsilon": cost.epsilon});
+    let rounds = report.rounds.iter().map(|round| {
+        json!({
+            "id": round.id,
+            "index": round.index,
+            "entries": [round.entries.start, round.entries.end],
+            "annotators": round.annotators,
+            "rho": round.cost.rho,
+            "epsilon": round.cost.epsilon,
+        })
+    });
+    json!({
+        "epsilon": report.settings.epsilon,
+        "delta": report.settings.delta,
+        "remaining": report.remaining(),
+        "remaining_rho": report.remaining_rho,
+        "remaining_rounds": report.remaining_rounds,
+        "mode": "strong",
+        "epsilon_per_round": report.settings.epsilon_per_round,
+        "budget": cost(&report.budget),
+        "spent": cost(&report.most),
+        "spent_if_in_every_round": cost(&report.everyone),
+        "annotators": report.annotators,
+        "distribution": report.distribution,
+        "min_group": MIN_GROUP,
+        "rounds": rounds.collect::<Vec<_>>(),
+        "mechanism": MECHANISM,
+        "adjacency": ADJACENCY,
+        "assumptions": ASSUMPTIONS,
+        "not_protected": NOT_PROTECTED,
+    })
+}
+
+fn report_text(report: &PrivacyReport) -> String {
+    let PrivacyReport { settings, rounds, most, everyone, .. } = report;
+    let mut text = format!(
+        "Promised to each annotator: epsilon {} at delta {:e} over everything released, {} a round\n\
+         Spent at most:              epsilon {:.4}, on one of {} annotators\n\
+         Left to that one:           epsilon {:.4}, {} rounds with everybody in them\n\
+         As the log shows it:        epsilon {:.4}, as if somebody took part in every round released\n",
+        settings.epsilon,
+        settings.delta,
+        settings.epsilon_per_round,
+        most.epsilon,
+        report.annotators,
+        report.remaining(),
+        report.remaining_rounds,
+        everyone.epsilon,
+    );
+    // A String takes everything.
+    for (share, count) in
+        ["a quarter", "a half", "three quarters", "all"].iter().zip(report.distribution)
+    {
+        let count =
+            count.map_or_else(|| format!("fewer than {MIN_GROUP}"), |count| count.to_string());
+        let _ = writeln!(text, "  up to {share} of it spent on: {count}");
+    }
+    for round in rounds {
+        let state = round.index.map_or_else(
+            || "charged, never answered".to_owned(),
+            |index| format!("released as entry {index}"),
+        );
+        let _ = writeln!(
+            text,
+            "Round {}: epsilon {:.4} on {} annotators, {state}",
+            round.id, round.cost.epsilon, round.annotators
+        );
+    }
+    let _ = writeln!(text, "Mechanism: {MECHANISM}.\nNeighbours: {ADJACENCY}.");
+    let _ = writeln!(text, "Assumed: {}.", ASSUMPTIONS.join("; "));
+    let _ = writeln!(text, "Not protected:\n  {}", NOT_PROTECTED.join("\n  "));
+    text
 }
 
 fn plan(args: &Privacy) -> Result<(Json, String), StepsError> {

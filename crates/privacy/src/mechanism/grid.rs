@@ -54,6 +54,11 @@ impl Grid {
         }
     }
 
+    /// The lower and the upper bound, in steps.
+    pub fn bounds(&self) -> [i64; 2] {
+        [self.low, self.high]
+    }
+
     /// How far one reward can move, in steps.
     pub fn span(&self) -> u64 {
         self.high.abs_diff(self.low)
