@@ -88,7 +88,7 @@ test("a sound file: who, since when, what is proven, claimed, and beyond proof",
   const { json } = await ask(folder, "verify", "producer.evidence");
   assert.match(said["Since when does it exist?"], /^Not shown: no date/);
   assert.ok(said["Since when does it exist?"].includes(json.runs[0].started.replace("T", " ").slice(0, 19)));
-  assert.match(said["What is proven?"], /^That the holder of this key committed to exactly this record/);
+  assert.match(said["What is proven?"], /^That the holder of this key signed exactly this record/);
   // No date, so nothing is said to hold since one; and no policy, so nothing is said of one.
   assert.doesNotMatch(said["What is proven?"], /since/);
   assert.doesNotMatch(said["Who signed it?"], /policy/);

@@ -118,7 +118,7 @@ test("from a disk without a network: the logged model is known, others are not",
   await told(page, /checkpoint epoch_4 \(entry \d+\)/);
   await heading(page, UNKNOWN);
   assert.equal(await page.evaluate(() => document.querySelector("rlhf-audit-verifier").shadowRoot.activeElement.textContent), LOGGED);
-  assert.match(await answered(page), /^Yes, weight for weight\. They are the checkpoint epoch_4/);
+  assert.match(await answered(page), /^Yes, weight for weight\. .*they are the checkpoint epoch_4/);
   assert.equal(await kicker(page), "Verdict on the file demo.evidence, with the model epoch_4.safetensors beside it");
   await picture(page, "1-logged");
 

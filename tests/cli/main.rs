@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod damage;
+mod erasure;
 mod forgery;
 mod history;
 mod hybrid;

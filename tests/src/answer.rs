@@ -18,7 +18,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(command: &str, output: Output) -> Self {
+    /// What a command gave that was started by other means than [`crate::Work::run`].
+    pub fn of(command: &str, output: Output) -> Self {
         Self {
             command: command.to_owned(),
             status: output.status.code(),

@@ -76,7 +76,7 @@ impl Work {
 
     /// Runs a command.
     pub fn run(&self, typed: &str) -> Answer {
-        Answer::new(typed, self.command(typed).output().unwrap())
+        Answer::of(typed, self.command(typed).output().unwrap())
     }
 
     /// Runs a command with `--json`; it must do its work. Returns its document.

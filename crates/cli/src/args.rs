@@ -42,6 +42,10 @@ pub enum Command {
     Card(Card),
     /// Write an evidence file.
     Evidence(Evidence),
+    /// Open private fields for an auditor, in an evidence file, and log that you did.
+    Disclose(Disclose),
+    /// Destroy for good what opens somebody's entries; the log and every proof over it stay.
+    Erase(Erase),
     /// Publish the newest tree head: in public transparency logs, with time stamps, and to witnesses.
     Publish(Publish),
     /// Verify an evidence file, a proof, a log's folder or a log's URL.
@@ -319,6 +323,45 @@ pub struct Evidence {
     /// checkpoint, whose head then stands in the new file.
     #[arg(long, value_name = "EARLIER")]
     pub since: Vec<PathBuf>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Disclose {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The entries, by index: `12` or `12,17`.
+    #[arg(long, value_name = "N[,M]", required = true, value_delimiter = ',')]
+    pub event: Vec<u64>,
+    /// The fields to open in each of them: prompt, response, response_a, response_b, preference, reward.
+    #[arg(long, value_name = "FIELD[,FIELD]", required = true, value_delimiter = ',')]
+    pub field: Vec<String>,
+    /// For whom; the log will name them.
+    #[arg(long, value_name = "AUDITOR")]
+    pub to: String,
+    /// The evidence file to write. Whoever gets it can read what is opened.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Which entries to put in.
+    #[arg(long, value_enum, default_value = "all")]
+    pub entries: EntryChoice,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whose").required(true).args(["annotator", "prompt_hash"]))]
+pub struct Erase {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// All that this person gave, by their annotator_id; several, each with its own --annotator. `-` reads ids
+    /// from standard input, one a line, so that none is left in the shell's history.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub annotator: Vec<String>,
+    /// What anybody gave on this prompt: the SHA-256 of its text in UTF-8, as it was logged.
+    #[arg(long, value_name = "sha256:HEX")]
+    pub prompt_hash: Option<String>,
     #[command(flatten)]
     pub unlock: Unlock,
 }

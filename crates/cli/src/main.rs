@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Evidence(evidence) => commands::evidence::run(&evidence, &output),
         Command::Verify(verify) => commands::verify::run(&verify, &output),
         Command::Prove(prove) => commands::prove::run(&prove, &output),
+        Command::Disclose(disclose) => commands::disclose::run(&disclose, &output),
+        Command::Erase(erase) => commands::erase::run(&erase, &output),
         Command::Publish(publish) => commands::publish::run(&publish, &output),
         Command::Keys(what) => commands::keys::run(&what, &output),
         Command::Privacy(privacy) => commands::privacy::run(&privacy, &output),

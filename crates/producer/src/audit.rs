@@ -19,6 +19,7 @@ use crate::annotation::{AnnotationFault, Subject};
 use crate::annotations::{self, Phase, Progress};
 use crate::cosigner::Cosigner;
 use crate::disk::{Disk, PRIVATE, PUBLIC, parent};
+use crate::erasure;
 use crate::error::{Error, IoContext as _, Result};
 use crate::folder::{Folder, Lock};
 use crate::head::SignedHead;
@@ -176,6 +177,7 @@ impl Audit {
         refuse_after(&folder)?;
         let signers = open_signers(&folder, &description.origin, description.hybrid, passphrase)?;
         let master = keys::read_master_key(&folder.vault_key(), passphrase)?;
+        erasure::take_up(disk, &folder)?;
         let wal = Wal::open(disk, &folder.wal())?;
         let vault = Vault::open(disk, &folder.vault(), &folder.subjects(), &master, &wal)?;
         let next =
@@ -201,6 +203,7 @@ impl Audit {
         audit.finish()?;
         audit.settle_keys(passphrase)?;
         audit.sequencer = audit.find_place()?;
+        audit.settle_erasure()?;
         Ok(audit)
     }
 
@@ -383,11 +386,11 @@ impl Audit {
         Ok(Sequencer::after(&newest, false))
     }
 
-    fn event(&self, index: u64) -> Result<Event> {
+    pub(crate) fn event(&self, index: u64) -> Result<Event> {
         self.decode(index, &self.reader().entry(index)?)
     }
 
-    fn decode(&self, index: u64, entry: &[u8]) -> Result<Event> {
+    pub(crate) fn decode(&self, index: u64, entry: &[u8]) -> Result<Event> {
         Event::decode(entry)
             .map_err(|e| Error::damaged(self.folder.root(), format!("entry {index}: {e}")))
     }

@@ -124,7 +124,8 @@ impl Disk {
         Ok(file)
     }
 
-    fn rename(&self, temporary: &Path, path: &Path) -> Result<()> {
+    /// Puts a file in the place of another. It is durable once the folder is synced.
+    pub fn rename(&self, temporary: &Path, path: &Path) -> Result<()> {
         self.before("rename", path).at(path, "rename the file")?;
         fs::rename(temporary, path).at(path, "rename the file")
     }

@@ -193,15 +193,40 @@ pub enum Error {
     #[error("the model card cannot be written: {0}")]
     Card(String),
     /// A field that cannot be opened.
-    #[error(
-        "entry {index} has no private field `{field}` that could be opened (it may have been erased)"
-    )]
+    #[error("entry {index} has no private field `{field}` that could be opened")]
     NoOpening {
         /// The entry.
         index: u64,
         /// The field asked for.
         field: String,
     },
+    /// An erasure was under way when something failed.
+    #[error(
+        "{source}. The erasure was under way: the next command on this log finishes it, or finds that nothing was \
+         erased"
+    )]
+    ErasureUnfinished {
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// Fields that were erased, and so cannot be opened.
+    #[error("nothing was opened: erased, and not to be opened by anybody any more: {}", list(.0))]
+    Erased(Vec<String>),
+    /// An auditor needs a name.
+    #[error("an auditor's name must be one line of text of at most 200 bytes")]
+    AuditorName,
+    /// Nobody with this id has given anything that is still there.
+    #[error(
+        "{}: nothing of this annotator is in this log; give the id exactly as it was logged. What was erased before \
+         is not found again", .0.display()
+    )]
+    UnknownAnnotator(PathBuf),
+    /// No private record with this prompt is still there.
+    #[error(
+        "{}: no private record with this prompt is in this log; give the SHA-256 of the prompt's text in UTF-8, not \
+         the `prompt_hash` of an event, which is a commitment. What was erased before is not found again", .0.display()
+    )]
+    UnknownPrompt(PathBuf),
     /// A witness has seen another log than the one in this folder.
     #[error(
         "{}: nothing more is signed: {why}. Restore the newest copy of the whole folder, or start a new log; if it \
@@ -302,7 +327,9 @@ impl Error {
     pub fn is_outside(&self) -> bool {
         match self {
             Self::Signer(_) | Self::Http(_) => true,
-            Self::Unfinished { source, .. } | Self::Undecided { source } => source.is_outside(),
+            Self::Unfinished { source, .. }
+            | Self::Undecided { source }
+            | Self::ErasureUnfinished { source } => source.is_outside(),
             _ => false,
         }
     }
@@ -310,6 +337,15 @@ impl Error {
     pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.into() }
     }
+}
+
+/// The first of many things, and how many more there are.
+fn list(things: &[String]) -> String {
+    let mut text = things.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if things.len() > 10 {
+        text.push_str(&format!(" and {} more", things.len() - 10));
+    }
+    text
 }
 
 /// How many tensors differ, and the first of them.

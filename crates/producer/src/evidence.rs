@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use ciborium::Value;
 use serde_bytes::ByteBuf;
 use trail::commitment::DisclosedOpening;
 use trail::evidence::{Entries, Evidence, HashBytes, Head, ProvenEntry};
@@ -12,9 +11,8 @@ use trail::proof::LogProof;
 use trail::tile::{TileError, TileTree};
 use trail::verify::MANY_ANCHORS;
 use trail::view::EntryProof;
-use trail::{Event, EventType, cbor};
+use trail::{Event, EventType};
 
-use crate::audit::Audit;
 use crate::card::LoggedCard;
 use crate::error::{Error, Result};
 use crate::head::SignedHead;
@@ -159,24 +157,6 @@ impl LogReader {
             TileError::Source(error) => error,
             other => Error::damaged(self.folder().root(), other.to_string()),
         }
-    }
-}
-
-impl Audit {
-    /// The opening of one private field, to be given away.
-    ///
-    /// # Errors
-    /// The entry has no such field, or it was erased.
-    pub fn disclose(&self, index: u64, field: &str) -> Result<DisclosedOpening> {
-        let opening = self.openings(index)?.into_iter().find(|opening| opening.field == field);
-        let opening = opening.ok_or_else(|| Error::NoOpening { index, field: field.to_owned() })?;
-        let content: &Value = &opening.content;
-        Ok(DisclosedOpening {
-            r: opening.blind.to_vec(),
-            field: opening.field.clone(),
-            index,
-            content: cbor::encode(content).map_err(|e| Error::Event(e.into()))?,
-        })
     }
 }
 

@@ -130,6 +130,16 @@ impl Folder {
         self.private().join("vault.redb")
     }
 
+    /// The vault without what is to be erased, until it takes the vault's place.
+    pub fn next_vault(&self) -> PathBuf {
+        self.private().join("vault.next")
+    }
+
+    /// Where it stands, an erasure has begun that is to be finished.
+    pub fn erasure_intent(&self) -> PathBuf {
+        self.private().join("erasure.json")
+    }
+
     /// The wrapped keys of the subjects.
     pub fn subjects(&self) -> PathBuf {
         self.private().join("subjects")

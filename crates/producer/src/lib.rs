@@ -16,6 +16,7 @@
 //! | `private/publish/` | heads on their way to being published |
 //! | `private/vault.redb`, `private/subjects` | the sealed private content, and the keys of its subjects |
 //! | `private/wal`, `private/head` | what makes it survive a crash |
+//! | `private/erasure.json`, `private/vault.next` | an erasure that is being carried out |
 //!
 //! Private content is in `private/vault.redb` and, for the moment until it is carried there, in
 //! `private/wal`; in both it is sealed. The engine runs on Unix.
@@ -29,8 +30,12 @@ pub mod answers;
 mod audit;
 mod card;
 mod cosigner;
+mod disclosure;
 mod disk;
 mod documents;
+mod erasure;
+#[cfg(test)]
+mod erasure_survival;
 mod error;
 mod evidence;
 #[cfg(test)]
@@ -42,6 +47,7 @@ mod key_list;
 mod keys;
 mod log;
 mod past;
+mod pruning;
 mod publish;
 mod reader;
 mod rotation;
@@ -66,7 +72,9 @@ pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
 pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
 pub use card::LoggedCard;
+pub use disclosure::Disclosed;
 pub use disk::write_whole;
+pub use erasure::{Erased, Scope};
 pub use error::{Error, Result};
 pub use evidence::EntryChoice;
 pub use head::SignedHead;

@@ -423,7 +423,7 @@ pub(crate) fn let_publisher_take_over(
     Ok(true)
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match fs::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         bytes => {
@@ -433,7 +433,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
-fn write_json(disk: &Disk, path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(disk: &Disk, path: &Path, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_vec(value).map_err(io::Error::from).at(path, "write the file")?;
     disk.replace(path, &json, PRIVATE)
 }

@@ -1,6 +1,7 @@
 //! Keys of the vault, and sealing with them: XChaCha20-Poly1305 under random nonces.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -17,9 +18,9 @@ pub(crate) const NONCE_LEN: usize = 24;
 /// What sealing adds to a message: the nonce before it and the tag behind it.
 pub(crate) const OVERHEAD: usize = NONCE_LEN + 16;
 
-/// A secret key, wiped from memory when dropped.
+/// A secret key. However often it is cloned or moved, it is in memory once, and wiped with the last clone.
 #[derive(Clone)]
-pub(crate) struct Key(Zeroizing<[u8; KEY_LEN]>);
+pub(crate) struct Key(Arc<Zeroizing<[u8; KEY_LEN]>>);
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,13 +29,23 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
+    /// Takes over a key.
     pub fn new(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
-        Self(bytes)
+        // Copied, not moved: what is moved leaves its bytes behind, and what is dropped here is wiped.
+        Self::copy(&bytes)
     }
 
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        let bytes: [u8; KEY_LEN] = bytes.try_into().ok()?;
-        Some(Self(Zeroizing::new(bytes)))
+        bytes.try_into().ok().map(Self::copy)
+    }
+
+    fn copy(bytes: &[u8; KEY_LEN]) -> Self {
+        let mut key = Arc::new(Zeroizing::new([0; KEY_LEN]));
+        // Nobody else has it yet.
+        if let Some(place) = Arc::get_mut(&mut key) {
+            place.copy_from_slice(bytes);
+        }
+        Self(key)
     }
 
     pub fn as_bytes(&self) -> &[u8; KEY_LEN] {
@@ -43,7 +54,7 @@ impl Key {
 
     /// A key for one purpose, from which neither this key nor the others can be computed.
     pub fn derive(&self, purpose: &str) -> Self {
-        Self(Zeroizing::new(self.mac(&[purpose.as_bytes()])))
+        Self::new(Zeroizing::new(self.mac(&[purpose.as_bytes()])))
     }
 
     /// HMAC-SHA256 of the parts one after the other; the caller makes their borders unambiguous.
@@ -58,7 +69,7 @@ impl Key {
 
     /// Seals a message under a nonce that is never used again: nonce ‖ ciphertext ‖ tag.
     pub fn seal(&self, nonce: &[u8; NONCE_LEN], context: &[u8], message: &[u8]) -> Vec<u8> {
-        let cipher = XChaCha20Poly1305::new((&*self.0).into());
+        let cipher = XChaCha20Poly1305::new(self.as_bytes().into());
         let mut sealed = Vec::with_capacity(message.len() + OVERHEAD);
         sealed.extend(nonce);
         // It fails only for messages beyond 256 GiB; nothing sealed is then nothing that opens.
@@ -70,7 +81,7 @@ impl Key {
     /// Opens what [`Key::seal`] made, if it was made under this key for this context.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let cipher = XChaCha20Poly1305::new((&*self.0).into());
+        let cipher = XChaCha20Poly1305::new(self.as_bytes().into());
         let payload = Payload { msg: ciphertext, aad: context };
         cipher.decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
     }

@@ -14,7 +14,7 @@ pub(crate) struct Snapshot {
     home: tempfile::TempDir,
     pub log: PathBuf,
     pub disk: Disk,
-    faults: Arc<Faults>,
+    pub faults: Arc<Faults>,
 }
 
 impl Snapshot {
@@ -34,7 +34,7 @@ impl Snapshot {
     }
 
     /// The same log once more.
-    fn again(&self, seed: u64) -> Self {
+    pub fn again(&self, seed: u64) -> Self {
         let home = tempfile::tempdir().unwrap();
         copy(self.home.path(), home.path());
         Self::on(home, seed)

@@ -7,7 +7,8 @@
 //! was destroyed. Index key and wrapping key come from the vault's master key.
 //!
 //! New slots are synced before the commit of the first events that use them. Slots beyond the number in
-//! the last commit belong to a transaction that never happened; they are cut off.
+//! the last commit belong to a transaction that never happened; they are cut off. A slot of zeros is never
+//! used again: a person who comes back gets a new one.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -24,7 +25,8 @@ use crate::keys::random;
 use crate::seal::{KEY_LEN, Key, OVERHEAD};
 
 const INDEX_LEN: usize = 32;
-const SLOT_LEN: usize = INDEX_LEN + KEY_LEN + OVERHEAD;
+const SEALED_LEN: usize = KEY_LEN + OVERHEAD;
+const SLOT_LEN: usize = INDEX_LEN + SEALED_LEN;
 
 /// Whose feedback it is.
 #[derive(Clone, Copy, Debug)]
@@ -83,13 +85,16 @@ impl Subjects {
     }
 
     fn read_slots(&mut self) -> Result<()> {
-        let file = self.file.try_clone().at(&self.path, "read the file")?;
+        // A handle of its own, because clones share a position.
+        let file = File::open(&self.path).at(&self.path, "open the file")?;
         let mut reader = BufReader::new(file);
+        self.slots.clear();
         for slot in 0..self.count {
             let mut bytes = [0; SLOT_LEN];
             reader.read_exact(&mut bytes).at(&self.path, "read the file")?;
             let (index, _) = bytes.split_first_chunk().unwrap_or((&[0; INDEX_LEN], &[]));
             if *index != [0; INDEX_LEN] {
+                // Of a subject on its way from one slot to another, the later one counts.
                 self.slots.insert(*index, slot);
             }
         }
@@ -98,28 +103,78 @@ impl Subjects {
 
     /// The slot and key of a subject, new if there is none.
     pub fn find_or_create(&mut self, who: Who<'_>) -> Result<(u32, Key)> {
-        let index = match who {
-            Who::Id(id) => self.index_key.mac(&[&[1], id.as_bytes()]),
-            Who::Unnamed(run) => self.index_key.mac(&[&[0], run.as_bytes()]),
-        };
+        let index = self.index(who);
         if let Some(&slot) = self.slots.get(&index) {
             return match self.key(slot)? {
                 Some(key) => Ok((slot, key)),
                 None => Err(self.broken(slot)),
             };
         }
+        let (slot, key) = self.create(&index)?;
+        self.slots.insert(index, slot);
+        Ok((slot, key))
+    }
+
+    /// The slot of a subject that has one.
+    pub fn find(&self, who: Who<'_>) -> Option<u32> {
+        self.slots.get(&self.index(who)).copied()
+    }
+
+    /// A new slot, with a new key, for the subject in this one, which it leaves once that is destroyed.
+    pub fn renew(&mut self, slot: u32) -> Result<(u32, Key)> {
+        let (index, _) = self.read(slot)?;
+        self.create(&index)
+    }
+
+    fn create(&mut self, index: &[u8; INDEX_LEN]) -> Result<(u32, Key)> {
         let slot = self.count;
         let key = Key::new(Zeroizing::new(random()?));
-        let sealed = self.wrapping_key.seal(&random()?, &context(slot, &index), key.as_bytes());
+        let sealed = self.wrapping_key.seal(&random()?, &context(slot, index), key.as_bytes());
         self.pending.extend(index);
         self.pending.extend(sealed);
-        self.slots.insert(index, slot);
         self.count = slot.checked_add(1).ok_or(Error::Full)?;
         Ok((slot, key))
     }
 
+    /// Destroys keys for good: their slots, with what tells whose they are, are overwritten with zeros.
+    pub fn destroy(&mut self, slots: impl IntoIterator<Item = u32>) -> Result<()> {
+        for slot in slots {
+            self.disk.write_at(&self.file, &self.path, offset(slot), &[0; SLOT_LEN])?;
+        }
+        self.disk.sync(&self.file, &self.path)?;
+        self.read_slots()
+    }
+
+    /// How many slots there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The keys that are left.
+    pub fn left(&self) -> impl Iterator<Item = Result<Key>> {
+        (0..self.count).filter_map(|slot| self.key(slot).transpose())
+    }
+
+    /// A number by which a subject is found, and which only who has the index key can compute.
+    fn index(&self, who: Who<'_>) -> [u8; INDEX_LEN] {
+        match who {
+            Who::Id(id) => self.index_key.mac(&[&[1], id.as_bytes()]),
+            Who::Unnamed(run) => self.index_key.mac(&[&[0], run.as_bytes()]),
+        }
+    }
+
     /// The key in a slot; `None` where it was destroyed.
     pub fn key(&self, slot: u32) -> Result<Option<Key>> {
+        let (index, sealed) = self.read(slot)?;
+        if index == [0; INDEX_LEN] && sealed == [0; SEALED_LEN] {
+            return Ok(None);
+        }
+        let key = self.wrapping_key.open(&context(slot, &index), &sealed);
+        key.and_then(|key| Key::from_slice(&key)).map(Some).ok_or_else(|| self.broken(slot))
+    }
+
+    /// What is in a slot: the index and the sealed key.
+    fn read(&self, slot: u32) -> Result<([u8; INDEX_LEN], [u8; SEALED_LEN])> {
         let mut bytes = [0; SLOT_LEN];
         let in_file = self.in_file();
         if slot < in_file {
@@ -131,12 +186,10 @@ impl Subjects {
                 None => return Err(self.broken(slot)),
             }
         }
-        if bytes == [0; SLOT_LEN] {
-            return Ok(None);
-        }
-        let (index, sealed) = bytes.split_at(INDEX_LEN);
-        let key = self.wrapping_key.open(&context(slot, index), sealed);
-        key.and_then(|key| Key::from_slice(&key)).map(Some).ok_or_else(|| self.broken(slot))
+        let (mut index, mut sealed) = ([0; INDEX_LEN], [0; SEALED_LEN]);
+        index.copy_from_slice(&bytes[..INDEX_LEN]);
+        sealed.copy_from_slice(&bytes[INDEX_LEN..]);
+        Ok((index, sealed))
     }
 
     /// Makes new slots durable, before the commit that relies on them, and says how many there are.
@@ -237,5 +290,46 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         assert!(open(&path, 2).unwrap().key(0).unwrap().is_none());
         assert!(open(&path, 3).is_err());
+    }
+
+    #[test]
+    fn a_destroyed_key_leaves_zeros_and_who_comes_back_gets_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("subjects");
+        fs::write(&path, b"").unwrap();
+        let mut subjects = open(&path, 0).unwrap();
+        let (ann, key) = subjects.find_or_create(Who::Id("ann")).unwrap();
+        let (bob, bobs) = subjects.find_or_create(Who::Id("bob")).unwrap();
+        subjects.sync().unwrap();
+        subjects.keep();
+        subjects.destroy([ann]).unwrap();
+        assert_eq!(fs::read(&path).unwrap()[..SLOT_LEN], [0; SLOT_LEN]);
+        assert!(subjects.key(ann).unwrap().is_none() && subjects.find(Who::Id("ann")).is_none());
+        assert_eq!(subjects.left().map(Result::unwrap).count(), 1);
+        assert_eq!(subjects.find_or_create(Who::Id("bob")).unwrap().1.as_bytes(), bobs.as_bytes());
+        let (back, other) = subjects.find_or_create(Who::Id("ann")).unwrap();
+        assert!(back > bob && other.as_bytes() != key.as_bytes());
+        assert!(open(&path, 2).unwrap().find(Who::Id("ann")).is_none());
+    }
+
+    #[test]
+    fn who_moves_to_another_slot_is_found_there_once_the_old_one_is_destroyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("subjects");
+        fs::write(&path, b"").unwrap();
+        let mut subjects = open(&path, 0).unwrap();
+        let (old, key) = subjects.find_or_create(Who::Id("ann")).unwrap();
+        subjects.sync().unwrap();
+        subjects.keep();
+        subjects.renew(old).unwrap();
+        subjects.rollback().unwrap();
+        assert_eq!(subjects.find_or_create(Who::Id("ann")).unwrap().1.as_bytes(), key.as_bytes());
+        let (new, renewed) = subjects.renew(old).unwrap();
+        subjects.sync().unwrap();
+        subjects.keep();
+        subjects.destroy([old]).unwrap();
+        let found = subjects.find_or_create(Who::Id("ann")).unwrap();
+        assert_eq!((found.0, found.1.as_bytes()), (new, renewed.as_bytes()));
+        assert_ne!(key.as_bytes(), renewed.as_bytes());
     }
 }

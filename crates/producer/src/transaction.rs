@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::annotation::{Annotation, Place, Sealed, Subject, seal};
 use crate::audit::Audit;
+use crate::erasure::Scope;
 use crate::error::{Error, IoContext as _, Result};
 use crate::sequencer::{Sequencer, now};
 use crate::subjects::Who;
@@ -122,6 +123,12 @@ impl<'a> Transaction<'a> {
     pub(crate) fn key_change(&mut self, change: &KeyChange) -> Result<()> {
         self.or_break(|tx| tx.ensure_run(&change.kind()))?;
         self.push_event(change.kind(), change.data())
+    }
+
+    /// Says that content was erased, and nothing that tells whose: no id, pseudonym, index or number of records.
+    pub(crate) fn erasure(&mut self, scope: Scope) -> Result<()> {
+        self.or_break(|tx| tx.ensure_run(&EventType::Erasure))?;
+        self.push_event(EventType::Erasure, cbor::map([("scope", Value::from(scope.as_str()))]))
     }
 
     /// Ends the open run, saying how it went.

@@ -25,8 +25,9 @@ use crate::seal::{Key, NONCE_LEN};
 use crate::subjects::{Subjects, Who};
 use crate::wal::{Frame, Wal};
 
-const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
-const PSEUDONYMS: TableDefinition<'_, (u32, [u8; 16]), &[u8]> = TableDefinition::new("pseudonyms");
+pub(crate) const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+pub(crate) const PSEUDONYMS: TableDefinition<'_, (u32, [u8; 16]), &[u8]> =
+    TableDefinition::new("pseudonyms");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SUBJECTS: &str = "subjects";
 
@@ -36,7 +37,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// The vault's database, and the subjects' keys to read it with.
 pub(crate) struct Vault {
     path: PathBuf,
-    database: Database,
+    pub database: Database,
     pub subjects: Subjects,
 }
 
@@ -52,16 +53,7 @@ pub(crate) type Pseudonym = [u8; 16];
 impl Vault {
     /// Makes an empty database.
     pub fn create(disk: &Disk, path: &Path) -> Result<()> {
-        let database = open_database(disk, path, true)?;
-        let transaction = database.begin_write().map_err(failed(path))?;
-        transaction.open_table(RECORDS).map_err(failed(path))?;
-        transaction.open_table(PSEUDONYMS).map_err(failed(path))?;
-        transaction
-            .open_table(META)
-            .map_err(failed(path))?
-            .insert(SUBJECTS, 0)
-            .map_err(failed(path))?;
-        transaction.commit().map_err(failed(path))
+        create_database(disk, path, 0, |_, _| Ok(())).map(drop)
     }
 
     /// Opens the vault and carries into it what the write-ahead log holds for it.
@@ -78,6 +70,11 @@ impl Vault {
         let committed = wal.last_commit().map_or(known, |commit| commit.subjects.max(known));
         let subjects = Subjects::open(disk, subjects, master, committed)?;
         Ok(Self { path: path.to_owned(), database, subjects })
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Carries the private part of all committed frames into the database, durably. Doing it again
@@ -125,11 +122,14 @@ impl Vault {
         let Some(record) = records.get(index).map_err(|e| failed(&e))? else {
             return Ok(Vec::new());
         };
+        self.open_record(index, record.value(), event)
+    }
+
+    /// The openings in the record of an event; empty where its key was destroyed.
+    pub fn open_record(&self, index: u64, record: &[u8], event: &Event) -> Result<Vec<Opening>> {
         let broken = || vault_error(&self.path, &format!("the record of entry {index} is broken"));
-        let (slot, sealed) = record.value().split_first_chunk().ok_or_else(broken)?;
-        let Some(key) = self.subjects.key(u32::from_be_bytes(*slot))? else {
-            return Ok(Vec::new());
-        };
+        let (slot, sealed) = split_record(record).ok_or_else(broken)?;
+        let Some(key) = self.subjects.key(slot)? else { return Ok(Vec::new()) };
         let context = record_context(&event.run, event.seq);
         let record = key.open(&context, sealed).ok_or_else(broken)?;
         let record = cbor::decode(&record).map_err(|_| broken())?;
@@ -193,7 +193,14 @@ fn encode(value: &Value) -> Result<Vec<u8>> {
     Ok(cbor::encode(value).map_err(trail::event::EventError::from)?)
 }
 
-fn record_context(run: &RunId, seq: u64) -> Vec<u8> {
+/// A record as it is kept: the slot of the key that it is sealed under, and what is sealed.
+pub(crate) fn split_record(record: &[u8]) -> Option<(u32, &[u8])> {
+    let (slot, sealed) = record.split_first_chunk()?;
+    Some((u32::from_be_bytes(*slot), sealed))
+}
+
+/// What a sealed record is bound to.
+pub(crate) fn record_context(run: &RunId, seq: u64) -> Vec<u8> {
     [run.as_bytes().as_slice(), &seq.to_be_bytes()].concat()
 }
 
@@ -202,6 +209,33 @@ fn opening(name: &Value, field: &Value) -> Option<Opening> {
     let blind = cbor::as_array::<BLIND_LEN>(blind)?;
     Some(Opening { field: name.as_text()?.to_owned(), blind, content: content.clone() })
 }
+
+/// Makes a database that knows of so many subjects, filled by `fill`, durable but for its name.
+pub(crate) fn create_database(
+    disk: &Disk,
+    path: &Path,
+    subjects: u32,
+    fill: impl FnOnce(&mut Records<'_>, &mut Pseudonyms<'_>) -> Result<()>,
+) -> Result<Database> {
+    let database = open_database(disk, path, true)?;
+    let mut transaction = database.begin_write().map_err(failed(path))?;
+    transaction.set_quick_repair(true);
+    {
+        let mut records = transaction.open_table(RECORDS).map_err(failed(path))?;
+        let mut pseudonyms = transaction.open_table(PSEUDONYMS).map_err(failed(path))?;
+        let mut meta = transaction.open_table(META).map_err(failed(path))?;
+        meta.insert(SUBJECTS, u64::from(subjects)).map_err(failed(path))?;
+        fill(&mut records, &mut pseudonyms)?;
+    }
+    transaction.commit().map_err(failed(path))?;
+    Ok(database)
+}
+
+/// The table of records, to be written to.
+pub(crate) type Records<'t> = redb::Table<'t, u64, &'static [u8]>;
+
+/// The table of pseudonyms, to be written to.
+pub(crate) type Pseudonyms<'t> = redb::Table<'t, (u32, [u8; 16]), &'static [u8]>;
 
 fn open_database(disk: &Disk, path: &Path, create: bool) -> Result<Database> {
     if !create && !path.exists() {
@@ -227,10 +261,10 @@ fn read_subject_count(database: &Database) -> std::result::Result<u32, redb::Err
     Ok(count.try_into().unwrap_or(u32::MAX))
 }
 
-fn failed<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
+pub(crate) fn failed<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
     move |e| vault_error(path, &e)
 }
 
-fn vault_error(path: &Path, why: &dyn fmt::Display) -> Error {
+pub(crate) fn vault_error(path: &Path, why: &dyn fmt::Display) -> Error {
     Error::Vault { path: path.to_owned(), why: why.to_string() }
 }

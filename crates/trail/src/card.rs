@@ -152,7 +152,11 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
         ("auditors.grants", Recomputed, "Grants of access to auditors logged"),
         ("checkpoint.", Committed, "Checkpoint"),
         ("checkpoints.count", Recomputed, "Named checkpoints logged"),
-        ("erasures.count", Recomputed, "Erasures logged"),
+        (
+            "erasures.count",
+            Recomputed,
+            "Erasures logged: content that, says the producer, nobody can open any more",
+        ),
         ("evaluation.", Asserted, "Evaluation"),
         ("events.count", Recomputed, "Events in the log"),
         ("events.types", Recomputed, "Events by type"),

@@ -29,6 +29,10 @@ def vectors():
     assert len(smallest) == event.MIN_ENCODED
     entries = [*SAMPLE, with_card(SAMPLE)[0][-1], unknown, empty, late, numbers, smallest]
     entries += trained()
+    erased = event.encode(START, RUN, 11, "erasure", {"scope": "annotator"})
+    opened = [{"entry": 1, "fields": ["prompt", "reward"]}]
+    access = {"auditor": "Market surveillance", "opened": opened}
+    entries += [erased, event.encode(START, RUN, 12, "auditor.access", access)]
     good = event.decode(SAMPLE[0])
     refused = [
         ("a seventh field", good | {"note": 1}),

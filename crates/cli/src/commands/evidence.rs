@@ -1,10 +1,11 @@
 //! `rlhf-audit evidence`
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use producer::{Audit, NotPast, SignedHead};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use trail::checkpoint::Checkpoint;
 use trail::commitment::DisclosedOpening;
 use trail::report::Outcome;
@@ -29,32 +30,65 @@ pub fn run(args: &Evidence, output: &Output) -> Done {
         .iter()
         .map(|(index, field)| Ok(audit.disclose(*index, field)?))
         .collect::<Result<Vec<DisclosedOpening>, Failure>>()?;
+    let written = write(&mut audit, &args.dir, &args.output, args.entries, openings, &since)?;
+    output.result(&written.json(), written);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An evidence file that was written.
+pub struct Written {
+    path: PathBuf,
+    bytes: usize,
+    size: u64,
+    openings: usize,
+    heads: usize,
+}
+
+impl Written {
+    pub fn json(&self) -> Json {
+        let Self { path, bytes, size, openings, heads } = self;
+        json!({
+            "path": path,
+            "bytes": bytes,
+            "size": size,
+            "openings": openings,
+            "heads": heads,
+        })
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, bytes, size, .. } = self;
+        write!(f, "Evidence for {size} entries in {}, {bytes} bytes.", path.display())
+    }
+}
+
+/// Writes evidence for the newest card of a log.
+pub fn write(
+    audit: &mut Audit,
+    dir: &Path,
+    path: &Path,
+    choice: EntryChoice,
+    openings: Vec<DisclosedOpening>,
+    since: &[SignedHead],
+) -> Result<Written, Failure> {
     let card = audit.card()?;
-    let choice = match args.entries {
+    let choice = match choice {
         EntryChoice::All => producer::EntryChoice::All,
         EntryChoice::Claims => producer::EntryChoice::Claims,
     };
-    let evidence = audit.reader().evidence(&card, audit.vkey(), choice, openings, &since)?;
-    let bytes =
-        evidence.to_bytes().map_err(|e| Failure::file(&args.output, "write the evidence", &e))?;
-    check(&args.dir, &bytes)?;
-    write_file(&args.output, &bytes)?;
-    output.result(
-        &json!({
-            "path": args.output,
-            "bytes": bytes.len(),
-            "size": audit.size(),
-            "openings": evidence.openings.len(),
-            "heads": evidence.heads.len(),
-        }),
-        format_args!(
-            "Evidence for {} entries in {}, {} bytes.",
-            audit.size(),
-            args.output.display(),
-            bytes.len()
-        ),
-    );
-    Ok(ExitCode::SUCCESS)
+    let evidence = audit.reader().evidence(&card, audit.vkey(), choice, openings, since)?;
+    let bytes = evidence.to_bytes().map_err(|e| Failure::file(path, "write the evidence", &e))?;
+    check(dir, &bytes)?;
+    write_file(path, &bytes)?;
+    Ok(Written {
+        path: path.to_owned(),
+        bytes: bytes.len(),
+        size: audit.size(),
+        openings: evidence.openings.len(),
+        heads: evidence.heads.len(),
+    })
 }
 
 /// The newest head of each file, each shown to be of this log's history.

@@ -4,6 +4,8 @@ pub mod card;
 pub mod demo;
 pub mod device;
 pub mod digest;
+pub mod disclose;
+pub mod erase;
 pub mod evidence;
 pub mod init;
 pub mod keys;

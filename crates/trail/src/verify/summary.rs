@@ -243,6 +243,12 @@ impl Sentences<'_> {
         self.openings.iter().filter(held).count() as u64
     }
 
+    /// How many erasures the entries here show.
+    fn erasures(&self) -> u64 {
+        let types = self.replay.builder.types();
+        types.get(EventType::Erasure.as_str()).copied().unwrap_or_default()
+    }
+
     /// Whose word it is, as far as this verification knows.
     fn signer(&self) -> &'static str {
         if self.heads.chosen_signers.is_empty() {
@@ -317,6 +323,15 @@ impl Sentences<'_> {
         }
         if self.passed("policy.witnesses") {
             list.push("Enough of the witnesses you chose saw the newest tree head.".to_owned());
+        }
+        let erasures = self.erasures();
+        if self.replay.proven && erasures > 0 {
+            list.push(format!(
+                "{} in these entries: {} says that it destroyed what opened somebody's private fields. The entries \
+                 stay, and so does every proof and opening given before.",
+                count(erasures, "erasure is logged", "erasures are logged"),
+                self.signer().replacen("The", "the", 1).replacen("Whoever", "whoever", 1),
+            ));
         }
         self.publication(&mut list);
         if self.passed("weights") {
@@ -491,6 +506,13 @@ impl Sentences<'_> {
         }
         let types = self.replay.builder.types();
         let has = |kind: EventType| types.contains_key(kind.as_str());
+        if self.erasures() > 0 {
+            list.push(
+                "Whose private fields were erased, and that no copy of them is left: the log names nobody, and \
+                 backups and openings given away before are not in it."
+                    .to_owned(),
+            );
+        }
         // Norms, losses and weights follow from the ratings and can give them away.
         if has(EventType::PolicyUpdate) || has(EventType::Checkpoint) || has(EventType::Metric) {
             list.push(if has(EventType::PrivacyRound) {
