@@ -105,8 +105,10 @@ fn by_cpu(spans: &[Span<'_>], sketch: Option<&mut Sketch>) -> Result<Vec<LeafRan
     let mut sketch = sketch;
     for (part, (ranges, added)) in parts.iter().zip(results) {
         for (piece, range) in part.iter().zip(&ranges) {
-            // They are cut in order.
-            let _ = all[piece.span].append(range);
+            if !all[piece.span].append(range) {
+                let why = "its leaves do not follow those before".to_owned();
+                return Err(EngineError { engine: Cpu.name(), why });
+            }
         }
         if let (Some(sketch), Some(added)) = (sketch.as_deref_mut(), added) {
             sketch.join(&added);
