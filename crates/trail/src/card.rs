@@ -152,11 +152,7 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
         ("auditors.grants", Recomputed, "Grants of access to auditors logged"),
         ("checkpoint.", Committed, "Checkpoint"),
         ("checkpoints.count", Recomputed, "Named checkpoints logged"),
-        (
-            "erasures.count",
-            Recomputed,
-            "Erasures logged: content that, says the producer, nobody can open any more",
-        ),
+        ("erasures.count", Recomputed, "Erasures logged, on the producer's word"),
         ("evaluation.", Asserted, "Evaluation"),
         ("events.count", Recomputed, "Events in the log"),
         ("events.types", Recomputed, "Events by type"),
