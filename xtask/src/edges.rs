@@ -1,10 +1,13 @@
 //! Which edges that libFuzzer covers are of this workspace's own code.
 //!
 //! A library that reads numbers or dates has edges by the hundred that say nothing of a format, and the
-//! compiler makes code of generic ones in every crate that calls them. So edges are told apart by the files
-//! that their instructions were compiled from.
+//! compiler makes code of generic ones in every crate that calls them. So edges are told apart by the lines
+//! that their instructions were compiled from: those in a file of `crates/` are the workspace's, unless a
+//! macro of a library's wrote the code there.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
@@ -17,6 +20,8 @@ pub struct Edges {
     table: u64,
     /// The workspace's root.
     root: PathBuf,
+    /// The lines of the files that were looked up.
+    lines: RefCell<HashMap<PathBuf, Vec<String>>>,
 }
 
 impl Edges {
@@ -26,7 +31,7 @@ impl Edges {
             .map_err(|error| anyhow::anyhow!("{error}"))
             .with_context(|| format!("cannot read the line tables of {}", fuzzer.display()))?;
         let table = loader.get_section_range(b"__sancov_pcs").context("the fuzzer has no edges")?;
-        Ok(Self { loader, table: table.begin, root: root.to_owned() })
+        Ok(Self { loader, table: table.begin, root: root.to_owned(), lines: RefCell::default() })
     }
 
     /// Of the edges that libFuzzer said were new (`-print_pcs=1`), how many each place of the workspace's own
@@ -53,12 +58,25 @@ impl Edges {
         while let Ok(Some(frame)) = frames.next() {
             let Some(location) = frame.location else { continue };
             let file = location.file.map(|file| self.root.join(file));
-            if let Some(file) = file.as_deref().and_then(|file| file.strip_prefix(&self.root).ok())
-            {
-                return Some(format!("{}:{}", file.display(), location.line.unwrap_or_default()));
-            }
+            let Some(file) = file.filter(|file| file.starts_with(self.root.join("crates"))) else {
+                continue;
+            };
+            let line = location.line.unwrap_or_default();
+            let name = file.strip_prefix(&self.root).unwrap_or(&file);
+            return self.is_written(&file, line).then(|| format!("{}:{line}", name.display()));
         }
         None
+    }
+
+    /// Whether somebody wrote the code of a line: not a `derive`, nor the compiler, which calls its own line 0.
+    fn is_written(&self, file: &Path, line: u32) -> bool {
+        let mut lines = self.lines.borrow_mut();
+        let lines = lines.entry(file.to_owned()).or_insert_with(|| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.lines().map(str::to_owned).collect()
+        });
+        let at = (line as usize).checked_sub(1).and_then(|at| lines.get(at));
+        at.is_some_and(|line| !line.trim_start().starts_with("#[derive("))
     }
 }
 

@@ -1,6 +1,11 @@
 //! This machine's processor as an engine.
 
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod avx512;
+
 use std::cmp::Reverse;
+use std::sync::LazyLock;
 
 use tape_sha256::hash_many_prefixed;
 use trail::merkle::Hash;
@@ -14,13 +19,15 @@ use crate::tree::LEAF;
 ///
 /// `tape-sha256` hashes several leaves abreast with what the processor has: AVX-512, AVX2, SHA-NI, Arm SHA-2
 /// or NEON. Where there are two it takes the one measured to be faster on that family: four streams of SHA-NI
-/// on AMD Zen 4, sixteen lanes of AVX-512 on Intel.
+/// on AMD Zen 4, sixteen lanes of AVX-512 on Intel. Where it takes AVX-512, whole leaves go through a kernel of
+/// ours, which is faster because they all have one length.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
 impl Engine for Cpu {
     fn name(&self) -> String {
-        format!("CPU, {}", tape_sha256::backend())
+        let whole = if *WHOLE_ABREAST { ", whole leaves apart" } else { "" };
+        format!("CPU, {}{whole}", tape_sha256::backend())
     }
 
     /// Read, hashed and sketched while it is in the core's own cache.
@@ -76,11 +83,39 @@ fn hash_leaves(leaves: &[&[u8]]) -> Vec<Hash> {
     let mut order: Vec<usize> = (0..leaves.len()).collect();
     order.sort_by_key(|leaf| Reverse(leaves[*leaf].len()));
     let sorted: Vec<&[u8]> = order.iter().map(|leaf| leaves[*leaf]).collect();
+    let mut hashed = hash_whole(&sorted);
+    hashed.extend(hash_all(0, &sorted[hashed.len()..]));
     let mut hashes = vec![[0; 32]; leaves.len()];
-    for (leaf, hash) in order.into_iter().zip(hash_all(0, &sorted)) {
-        hashes[leaf] = hash;
-    }
+    order.into_iter().zip(hashed).for_each(|(leaf, hash)| hashes[leaf] = hash);
     hashes
+}
+
+/// Whether whole leaves are hashed by a kernel of their own.
+static WHOLE_ABREAST: LazyLock<bool> = LazyLock::new(|| {
+    cfg!(target_arch = "x86_64") && tape_sha256::backend().starts_with("avx512") && has_kernel()
+});
+
+/// The hashes of as many whole leaves from the first on as the kernel for them takes.
+#[cfg(target_arch = "x86_64")]
+fn hash_whole(leaves: &[&[u8]]) -> Vec<Hash> {
+    if !*WHOLE_ABREAST {
+        return Vec::new();
+    }
+    let whole = leaves.iter().map_while(|leaf| <&[u8; LEAF]>::try_from(*leaf).ok());
+    let whole: Vec<&[u8; LEAF]> = whole.collect();
+    whole.as_chunks().0.iter().filter_map(avx512::hash).flatten().collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn hash_whole(_: &[&[u8]]) -> Vec<Hash> {
+    Vec::new()
+}
+
+fn has_kernel() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512::is_there();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// SHA-256(prefix ‖ message) of each (RFC 6962 §2.1: 0 for leaves, 1 for nodes).
