@@ -1,19 +1,20 @@
 //! Checkpoints on disk: one safetensors file, or a folder of shards with their index.
 //!
-//! Files are read in pieces rather than mapped: a mapped file that somebody truncates meanwhile ends
-//! the process with a signal, a read one gives an error. It costs one copy beside the hashing.
+//! Files are mapped where the system does that, and read in pieces elsewhere and for other devices.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::engine::EngineError;
+use crate::map::Map;
 use crate::safetensors::{self, HeaderError, MAX_HEADER, PREFIX, Tensor};
 
 /// Why a checkpoint cannot be read.
@@ -79,6 +80,8 @@ struct OpenFile {
     path: PathBuf,
     file: File,
     stamp: Stamp,
+    /// Made when the first bytes are wanted; `None` where it cannot be.
+    map: OnceLock<Option<Map>>,
 }
 
 /// What the system tells of a file, all of which stays while nobody touches it.
@@ -149,6 +152,12 @@ impl Checkpoint {
         }
     }
 
+    /// A tensor's bytes from `from` on, where they are; `None` where they are to be read. What is in them counts
+    /// only when [`Self::check_unchanged`] finds nothing afterwards.
+    pub(crate) fn mapped(&self, located: &Located, from: u64, length: usize) -> Option<&[u8]> {
+        self.files[located.file].map()?.bytes(located.tensor.offset + from, length)
+    }
+
     /// Checks that every file is still the one that was opened, and as it was: shards that are replaced
     /// one after the other would else be read as a checkpoint that never was.
     ///
@@ -183,14 +192,25 @@ impl OpenFile {
             _ => error(e),
         })?;
         let tensors = safetensors::parse_header(&bytes, length).map_err(refused)?;
-        Ok((Self { path: path.to_owned(), file, stamp }, tensors))
+        Ok((Self { path: path.to_owned(), file, stamp, map: OnceLock::new() }, tensors))
+    }
+
+    fn map(&self) -> Option<&Map> {
+        self.map.get_or_init(|| Map::new(&self.file, self.stamp.length)).as_ref()
     }
 
     fn check_unchanged(&self) -> Result<(), CheckpointError> {
         let now = self.file.metadata().map_err(|source| self.error(source))?;
         // Who put another file in its place has touched this one too: what is at the path says more.
         self.stamp.check_path(&self.path)?;
-        self.stamp.check(&Stamp::of(&now), &self.path)
+        self.stamp.check(&Stamp::of(&now), &self.path)?;
+        match self.map.get() {
+            // It is as it was, so its length was not the reason.
+            Some(Some(map)) if map.is_torn() => Err(self.error(io::Error::other(
+                "the system could not bring some of its bytes; is its disk all right?",
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, source: io::Error) -> CheckpointError {

@@ -2,6 +2,7 @@
 //! spread over all cores, joined in order, so that the result does not depend on how many there are.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -10,12 +11,13 @@ use trail::merkle::Hash;
 use crate::checkpoint::{Checkpoint, CheckpointError, Located};
 use crate::cpu::Cpu;
 use crate::delta::{self, Delta};
+use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::leaves::LeafRange;
 use crate::safetensors::Tensor;
 use crate::sketch::{Sketch, SketchKey};
 use crate::tree::{self, TensorDigest};
-use crate::work::{Desks, PIECE, Piece, piece_for, spread, whole, work};
+use crate::work::{Desks, PIECE, Piece, Source, piece_for, spread, whole, work};
 
 /// Told how many bytes were just done, from any thread.
 pub type OnBytes<'a> = &'a (dyn Fn(u64) + Sync);
@@ -113,16 +115,12 @@ fn run(
     done: OnBytes<'_>,
 ) -> Result<(Vec<Vec<LeafRange>>, Sketch), CheckpointError> {
     let tensors = checkpoint.tensors();
-    let keys: Vec<SketchKey> =
-        tensors.iter().map(|located| SketchKey::new(&located.tensor.name)).collect();
+    let keys = tensors.iter().map(|located| SketchKey::new(&located.tensor.name)).collect();
+    let source = Tensors { checkpoint, keys };
     let desks = Desks::default();
     let work = work(parts, piece_for(engine));
     let results = spread(&work, engine.calls(), |pieces| {
-        let read = |piece: &Piece, from, buffer: &mut [u8]| {
-            checkpoint.read(&tensors[piece.item], from, buffer)
-        };
-        let span = |piece: &Piece| (tensors[piece.item].tensor.dtype, keys[piece.item]);
-        let leaves = desks.with(|desk| desk.digest(pieces, engine, sketch, read, span))?;
+        let leaves = desks.with(|desk| desk.digest(pieces, engine, sketch, &source))?;
         done(pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum());
         Ok(leaves)
     })?;
@@ -131,6 +129,33 @@ fn run(
         pieces.iter().zip(results).for_each(|(piece, result)| leaves[piece.item].push(result));
     }
     Ok((leaves, desks.sketch()))
+}
+
+/// The tensors of a checkpoint as what is worked on.
+struct Tensors<'a> {
+    checkpoint: &'a Checkpoint,
+    keys: Vec<SketchKey>,
+}
+
+impl Tensors<'_> {
+    fn located(&self, piece: &Piece) -> &Located {
+        &self.checkpoint.tensors()[piece.item]
+    }
+}
+
+impl Source for Tensors<'_> {
+    fn kind(&self, piece: &Piece) -> (Dtype, SketchKey) {
+        (self.located(piece).tensor.dtype, self.keys[piece.item])
+    }
+
+    fn read(&self, piece: &Piece, from: u64, buffer: &mut [u8]) -> Result<(), CheckpointError> {
+        self.checkpoint.read(self.located(piece), from, buffer)
+    }
+
+    fn mapped(&self, piece: &Piece, bytes: &Range<u64>) -> Option<&[u8]> {
+        let length = (bytes.end - bytes.start) as usize;
+        self.checkpoint.mapped(self.located(piece), bytes.start, length)
+    }
 }
 
 pub(crate) fn assemble(checkpoint: &Checkpoint, pieces: &[Vec<LeafRange>]) -> Digest {

@@ -14,6 +14,7 @@
 //! | [`stream`] | the digest of files that come piece by piece |
 //! | [`checkpoint`] | checkpoints on disk: one file, or shards with an index |
 //! | [`compute`] | digest and comparison of whole checkpoints, in parallel |
+//! | `map` | the bytes of a file without a copy |
 //! | `work` | how the work on them is divided |
 //! | [`prove`] | proofs made from a checkpoint on disk |
 //!
@@ -38,6 +39,8 @@ pub mod checkpoint;
 pub mod compute;
 #[cfg(feature = "files")]
 pub mod cpu;
+#[cfg(feature = "files")]
+mod map;
 #[cfg(feature = "files")]
 pub mod prove;
 #[cfg(feature = "files")]

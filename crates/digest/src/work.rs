@@ -94,6 +94,18 @@ pub(crate) fn spread<W: Sync, R: Send + Sync>(
     Ok(results.into_iter().filter_map(OnceLock::into_inner).collect())
 }
 
+/// Where the bytes of pieces come from, and what they are.
+pub(crate) trait Source: Sync {
+    /// Of which type and tensor.
+    fn kind(&self, piece: &Piece) -> (Dtype, SketchKey);
+
+    /// Fills `buffer` with the tensor's bytes from `from` on.
+    fn read(&self, piece: &Piece, from: u64, buffer: &mut [u8]) -> Result<(), CheckpointError>;
+
+    /// These bytes of the tensor, where they are; `None` where they are to be read.
+    fn mapped(&self, piece: &Piece, bytes: &Range<u64>) -> Option<&[u8]>;
+}
+
 /// What one thread works with, and keeps for its next piece of work.
 #[derive(Default)]
 pub(crate) struct Desk {
@@ -102,29 +114,31 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Reads and digests pieces, as many bytes at a time as suit the engine.
+    /// Digests pieces, as many bytes at a time as suit the engine.
     pub fn digest(
         &mut self,
         pieces: &[Piece],
         engine: &dyn Engine,
         sketch: bool,
-        read: impl Fn(&Piece, u64, &mut [u8]) -> Result<(), CheckpointError> + Sync,
-        kind: impl Fn(&Piece) -> (Dtype, SketchKey),
+        source: &impl Source,
     ) -> Result<Vec<LeafRange>, CheckpointError> {
         let mut leaves: Vec<LeafRange> =
             pieces.iter().map(|piece| LeafRange::empty(piece.bytes.start / LEAF as u64)).collect();
         for batch in batches(pieces, engine.batch() as u64) {
-            let size = batch.iter().map(|(_, bytes)| (bytes.end - bytes.start) as usize).sum();
-            self.buffer.resize(size, 0);
-            let mut rest = self.buffer.as_mut_slice();
-            let mut spans = Vec::with_capacity(batch.len());
-            for (at, bytes) in &batch {
-                let (buffer, after) = rest.split_at_mut((bytes.end - bytes.start) as usize);
-                rest = after;
-                read_by_all(buffer, bytes.start, |from, part| read(&pieces[*at], from, part))?;
-                let (dtype, key) = kind(&pieces[*at]);
-                spans.push(Span { dtype, key, first: bytes.start / LEAF as u64, bytes: buffer });
-            }
+            // Those for another device are brought together by all cores, as it copies them at once.
+            let mapped = engine.calls().is_none().then(|| {
+                let mapped = batch.iter().map(|(at, bytes)| source.mapped(&pieces[*at], bytes));
+                mapped.collect::<Option<Vec<&[u8]>>>()
+            });
+            let all = match mapped.flatten() {
+                Some(mapped) => mapped,
+                None => read(&mut self.buffer, pieces, &batch, source)?,
+            };
+            let span = |((at, bytes), all): (&(usize, Range<u64>), _)| {
+                let (dtype, key) = source.kind(&pieces[*at]);
+                Span { dtype, key, first: bytes.start / LEAF as u64, bytes: all }
+            };
+            let spans: Vec<Span<'_>> = batch.iter().zip(all).map(span).collect();
             let results = engine.digest(&spans, sketch.then_some(&mut self.sketch))?;
             for ((at, _), result) in batch.iter().zip(&results) {
                 // A batch is cut from the pieces in order.
@@ -133,6 +147,26 @@ impl Desk {
         }
         Ok(leaves)
     }
+}
+
+/// Reads the bytes of a batch.
+fn read<'a>(
+    buffer: &'a mut Vec<u8>,
+    pieces: &[Piece],
+    batch: &[(usize, Range<u64>)],
+    source: &impl Source,
+) -> Result<Vec<&'a [u8]>, CheckpointError> {
+    let length = |bytes: &Range<u64>| (bytes.end - bytes.start) as usize;
+    buffer.resize(batch.iter().map(|(_, bytes)| length(bytes)).sum(), 0);
+    let mut rest = buffer.as_mut_slice();
+    let mut all: Vec<&[u8]> = Vec::with_capacity(batch.len());
+    for (at, bytes) in batch {
+        let (part, after) = rest.split_at_mut(length(bytes));
+        rest = after;
+        read_by_all(part, bytes.start, |from, part| source.read(&pieces[*at], from, part))?;
+        all.push(part);
+    }
+    Ok(all)
 }
 
 /// Reads bytes from a place on, a mebibyte in each thread.

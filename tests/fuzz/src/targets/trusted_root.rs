@@ -21,7 +21,11 @@ pub fn run(input: &[u8]) {
     let read = || AnchorTrust::new(publisher, root);
     let Ok(trust) = bounded(input.len(), 512, read) else { return };
     assert_publishers(publisher, &trust);
-    let json: Json = serde_json::from_str(root).unwrap();
+    // It refuses numbers that no f64 holds; where nobody asks for the field, they are allowed.
+    let Ok(json) = serde_json::from_str::<Json>(root) else {
+        assert!(root.contains(['e', 'E']), "the second reading refuses it");
+        return;
+    };
     let none = Vec::new();
     let list = |name: &str| json[name].as_array().unwrap_or(&none);
     let logs = trust.public_logs();
