@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 const SECONDS: u64 = 60;
 
 /// The first part of that; each further part is as long as all before it together.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(60);
 
 /// What cargo-fuzz passes as well: counters and comparisons at every edge, in one unit per crate. The line
 /// tables tell whose code an edge is of.
@@ -225,6 +225,8 @@ struct Target<'a> {
     /// What fuzzing found here, kept from one run to the next.
     corpus: PathBuf,
     findings: PathBuf,
+    /// Where all targets' inputs are, which take the place of parts of this one's.
+    donors: [PathBuf; 2],
     /// Vectors that are inputs as they are.
     vectors: Option<PathBuf>,
 }
@@ -245,6 +247,7 @@ impl<'a> Target<'a> {
             seeds: workspace.path("tests/fuzz/corpus").join(name),
             corpus: cache.join("corpus"),
             findings: cache.join("findings"),
+            donors: [workspace.path("tests/fuzz/corpus"), workspace.cache().join("fuzz")],
             vectors: vectors.map(|folder| workspace.path("transparency/vectors").join(folder)),
         }
     }
@@ -376,6 +379,9 @@ impl<'a> Target<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new(self.fuzzer);
         command.env("FUZZ_TARGET", self.name).arg(MAX_LENGTH);
+        if let Ok(donors) = std::env::join_paths(&self.donors) {
+            command.env("FUZZ_DONORS", donors);
+        }
         command.arg(format!("-artifact_prefix={}/", self.findings.display()));
         command
     }

@@ -187,15 +187,31 @@ fn add_scaled(sums: &mut [__m512i; 2], units: __m512) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn places(kind: Lines, mask: usize) -> __m512i {
-    let element = |byte: usize| match (kind, byte % 4) {
-        (Lines::F32, 0) => (byte / 4) ^ (mask % 16),
-        // Elements n and n + 16 side by side: shifted or masked, either is a float.
-        (Lines::BF16, 0) => (byte / 4) ^ (mask % 32),
-        (Lines::BF16, 2) => (byte / 4 + 16) ^ (mask % 32),
-        (Lines::F16, 0 | 2) => (byte / 2) ^ (mask % 32),
-        _ => 0,
+    static F32: [u8; 64] = unmasked(Lines::F32);
+    static BF16: [u8; 64] = unmasked(Lines::BF16);
+    static F16: [u8; 64] = unmasked(Lines::F16);
+    let (places, mask) = match kind {
+        Lines::F32 => (&F32, _mm512_set1_epi32((mask % 16) as i32)),
+        Lines::BF16 => (&BF16, _mm512_set1_epi16((mask % 32) as i16)),
+        Lines::F16 => (&F16, _mm512_set1_epi16((mask % 32) as i16)),
     };
-    load(&std::array::from_fn(|byte| element(byte) as u8))
+    _mm512_xor_si512(load(places), mask)
+}
+
+/// Which element goes to each place where the mask is 0, in little-endian numbers as wide as an element.
+const fn unmasked(kind: Lines) -> [u8; 64] {
+    let mut places = [0; 64];
+    let mut at = 0;
+    while at < 64 {
+        places[at] = match kind {
+            Lines::F32 => at / 4,
+            // Elements n and n + 16 side by side: shifted or masked, either is a float.
+            Lines::BF16 => at / 4 + at % 4 / 2 * 16,
+            Lines::F16 => at / 2,
+        } as u8;
+        at += if matches!(kind, Lines::F32) { 4 } else { 2 };
+    }
+    places
 }
 
 /// [`SketchKey::signs`]. A word of 32 bits lies in 64, as products do; what is in the upper half does not count.

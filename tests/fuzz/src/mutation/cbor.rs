@@ -64,7 +64,7 @@ impl Tree for Value {
             return;
         }
         match self {
-            Self::Bytes(bytes) => *bytes = change.document(std::mem::take(bytes), depth),
+            Self::Bytes(bytes) => *bytes = change.part(std::mem::take(bytes), depth),
             Self::Text(text) => *text = change.string(text, depth),
             Self::Integer(number) => {
                 let near = u64::try_from(*number).unwrap_or_default();

@@ -2,12 +2,13 @@
 //! first reader that checks a length, a base64 or the one spelling.
 //!
 //! A document is changed as the tree that it is and written again, and so is the document that stands in one of
-//! its strings: a DER certificate in base64 in a trusted root, an event in an evidence file. Every so often the
-//! bytes themselves are changed, as libFuzzer would.
+//! its strings: a DER certificate in base64 in a trusted root, an event in an evidence file. Every so often another
+//! target's input takes its place, or the bytes themselves are changed, as libFuzzer would.
 
 mod cbor;
 mod der;
 mod dice;
+mod donors;
 mod json;
 mod text;
 mod tree;
@@ -15,6 +16,7 @@ mod tree;
 use std::sync::LazyLock;
 
 pub use dice::Dice;
+use donors::DONORS;
 
 /// Changes bytes that have no form; `usize` is the most that they may grow to.
 pub type Bytes<'a> = &'a mut dyn FnMut(&mut Vec<u8>, usize);
@@ -50,6 +52,10 @@ impl Frame {
         };
         Self { head, lengths }
     }
+
+    fn is_none(&self) -> bool {
+        self.head == 0 && self.lengths == 0
+    }
 }
 
 /// The input of the target, changed in one place or a few.
@@ -58,7 +64,7 @@ pub fn mutate(target: &str, input: &[u8], dice: &mut Dice, bytes: Bytes<'_>) -> 
     let mut input = input.to_vec();
     for _ in 0..=change.dice.below(3) {
         let frame = Frame::of(target);
-        let framed = (frame.head > 0 || frame.lengths > 0) && input.len() > frame.head;
+        let framed = !frame.is_none() && input.len() > frame.head;
         input = match framed && !change.dice.one_in(8) {
             true => change.framed(&frame, &input),
             false => change.document(input, DEPTH),
@@ -84,7 +90,7 @@ impl Change<'_> {
             self.rearrange(&mut parts);
         } else {
             let at = self.dice.below(parts.len());
-            parts[at] = self.document(std::mem::take(&mut parts[at]), DEPTH);
+            parts[at] = self.part(std::mem::take(&mut parts[at]), DEPTH);
         }
         join(head, &parts)
     }
@@ -95,6 +101,14 @@ impl Change<'_> {
             0 => parts.swap(from, to),
             1 => parts.insert(to, parts[from].clone()),
             _ => drop(parts.remove(from)),
+        }
+    }
+
+    /// A document in another, or another target's in its place.
+    fn part(&mut self, input: Vec<u8>, depth: usize) -> Vec<u8> {
+        match self.dice.pick(DONORS.len()) {
+            Some(donor) if self.dice.one_in(12) => DONORS[donor].clone(),
+            _ => self.document(input, depth),
         }
     }
 
@@ -122,7 +136,7 @@ impl Change<'_> {
         if self.dice.one_in(4) {
             return WORDS[self.dice.below(WORDS.len())].to_owned();
         }
-        let changed = self.document(text.as_bytes().to_vec(), depth);
+        let changed = self.part(text.as_bytes().to_vec(), depth);
         String::from_utf8(changed).unwrap_or_else(|bad| {
             bad.into_bytes().into_iter().map(|byte| char::from(byte & 0x7f)).collect()
         })

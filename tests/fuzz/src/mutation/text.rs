@@ -28,7 +28,7 @@ fn pem(change: &mut Change<'_>, text: &str, depth: usize) -> Option<Vec<u8>> {
     let start = begin + text[begin..].find('\n')? + 1;
     let end = start + text[start..].find("-----END")?;
     let bytes = BASE64.decode(text[start..end].split_whitespace().collect::<String>()).ok()?;
-    let changed = BASE64.encode(change.document(bytes, depth));
+    let changed = BASE64.encode(change.part(bytes, depth));
     let lines: Vec<&str> =
         changed.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
     Some([&text[..start], &lines.join("\n"), "\n", &text[end..]].concat().into_bytes())
@@ -37,5 +37,5 @@ fn pem(change: &mut Change<'_>, text: &str, depth: usize) -> Option<Vec<u8>> {
 /// A text too short is rather a word.
 fn encoded(change: &mut Change<'_>, text: &str, depth: usize) -> Option<Vec<u8>> {
     let bytes = (text.len() >= 16).then(|| BASE64.decode(text).ok())??;
-    Some(BASE64.encode(change.document(bytes, depth)).into_bytes())
+    Some(BASE64.encode(change.part(bytes, depth)).into_bytes())
 }
