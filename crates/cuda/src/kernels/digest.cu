@@ -16,11 +16,11 @@ typedef unsigned long long u64;
 // Threads of a block, and the most leaves of a chunk: one each.
 #define THREADS 256u
 
-// Consecutive leaves of one tensor that lie in the same 256, counted from its first: as `chunks.rs` writes them.
+// Consecutive leaves of one tensor, as `chunks.rs` writes them.
 typedef struct {
     // Where its first byte lies.
     u64 at;
-    // The tensor's leaf it begins with.
+    // The tensor's leaf it begins with, a multiple of 256.
     u64 leaf;
     // Bytes, at least one.
     u32 length;
@@ -97,7 +97,7 @@ DEVICE void hash_leaf(const u8 *leaf, u32 length, u32 *state) {
     const u32 *words = (const u32 *)(before & ~3ull);
     u32 from = 0x1111u * ((u32)before & 3) + 0x0123u;
     int aligned = ((u64)leaf & 15) == 0;
-    // Nothing outside a tensor's own words is read: not even the word before it, whose last byte gives way to the prefix.
+    // Nothing outside a tensor's own words is read, nor is the word before it: its last byte gives way to the prefix.
     u32 last = (before & 3) == 3 ? 0 : words[0];
     u32 block = 0;
     for (; 64 * (block + 1) <= length; block++) {
@@ -162,53 +162,34 @@ DEVICE void hash_node(const u32 *both, u32 *state) {
 }
 
 // A chunk in each block: its leaves, and above them the roots of the largest complete subtrees that they make up,
-// from left to right (`leaves.rs`).
+// from left to right (`leaves.rs`): one for each bit of their number, the highest first.
 KERNEL void __launch_bounds__(THREADS) hash_chunks(const Chunk *chunks, u32 *nodes) {
     __shared__ u32 states[THREADS][8];
     Chunk chunk = chunks[blockIdx.x];
     u32 thread = threadIdx.x;
-    u32 first = (u32)chunk.leaf % THREADS;
-    u32 end = first + (chunk.length + LEAF - 1) / LEAF;
-    if (first + thread < end) {
+    u32 count = (chunk.length + LEAF - 1) / LEAF;
+    if (thread < count) {
         u32 state[8];
         u32 from = thread * LEAF;
         u32 length = chunk.length - from < LEAF ? chunk.length - from : LEAF;
         hash_leaf((const u8 *)chunk.at + from, length, state);
         for (int i = 0; i < 8; i++) {
-            states[first + thread][i] = state[i];
+            states[thread][i] = state[i];
         }
-    }
-    // Those without a sibling in the chunk: from the left subtrees that grow, from the right ones that shrink.
-    u32 left = chunk.out, right = chunk.out;
-    for (u32 f = first, e = end; f < e; f = (f + 1) / 2, e /= 2) {
-        right += (f & 1) + ((e & 1) && e > f + (f & 1));
     }
     __syncthreads();
-    while (first < end) {
-        if (first & 1) {
-            if (thread < 8) {
-                nodes[8 * left + thread] = states[first][thread];
-            }
-            left++;
-            first++;
+    for (; count; count /= 2) {
+        if (count % 2 && thread < 8) {
+            nodes[8 * (chunk.out + __popc(count / 2)) + thread] = states[count - 1][thread];
         }
-        if ((end & 1) && first < end) {
-            end--;
-            right--;
-            if (thread < 8) {
-                nodes[8 * right + thread] = states[end][thread];
-            }
-        }
-        first /= 2;
-        end /= 2;
         u32 node[8];
-        if (first + thread < end) {
-            hash_node(states[2 * (first + thread)], node);
+        if (thread < count / 2) {
+            hash_node(states[2 * thread], node);
         }
         __syncthreads();
-        if (first + thread < end) {
+        if (thread < count / 2) {
             for (int i = 0; i < 8; i++) {
-                states[first + thread][i] = node[i];
+                states[thread][i] = node[i];
             }
         }
         __syncthreads();
@@ -317,23 +298,23 @@ DEVICE void prepare(const Chunk *chunk, u64 first, u32 blocks, u32 (*signs)[BLOC
         __shared__ u32 masks[AHEAD];                                                               \
         Chunk chunk = chunks[blockIdx.x];                                                          \
         const type *elements = (const type *)chunk.at;                                             \
-        u64 first = chunk.leaf * (LEAF / sizeof(type));                                            \
-        u32 start = (u32)(first % BLOCK), count = chunk.length / (u32)sizeof(type);                \
-        u32 blocks = (start + count + BLOCK - 1) / BLOCK;                                          \
+        /* Its elements begin with a block. */                                                     \
+        u64 first = chunk.leaf * (LEAF / sizeof(type)) / BLOCK;                                    \
+        u32 count = chunk.length / (u32)sizeof(type), blocks = (count + BLOCK - 1) / BLOCK;        \
         u64 mine[MINE] = {0};                                                                      \
         u32 left_out[4] = {0};                                                                     \
         for (u32 from = 0; from < blocks; from += AHEAD) {                                         \
             u32 now = blocks - from < AHEAD ? blocks - from : AHEAD;                               \
             __syncthreads();                                                                       \
-            prepare(&chunk, first / BLOCK + from, now, signs, masks);                              \
+            prepare(&chunk, first + from, now, signs, masks);                                      \
             __syncthreads();                                                                       \
             for (u32 block = 0; block < now; block++) {                                            \
                 u32 mask = masks[block];                                                           \
                 _Pragma("unroll")                                                                  \
                 for (u32 i = 0; i < MINE; i++) {                                                   \
                     u32 position = (threadIdx.x + THREADS * i) ^ mask;                             \
-                    /* Before the first one it wraps to a large number; 0 changes no sum. */       \
-                    u32 e = (from + block) * BLOCK + position - start;                             \
+                    u32 e = (from + block) * BLOCK + position;                                     \
+                    /* 0 changes no sum. */                                                        \
                     type value = e < count ? elements[e] : (type)0;                                \
                     u64 minus = 0 - (u64)(signs[block][position / 32] >> position % 32 & 1);       \
                     u64 q;                                                                         \

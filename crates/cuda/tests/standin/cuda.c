@@ -4,6 +4,7 @@
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,6 +81,7 @@ int cuDevicePrimaryCtxRetain(void **out, int device) { (void)device; *out = &con
 int cuDevicePrimaryCtxRelease_v2(int device) { (void)device; standin_open--; return SUCCESS; }
 int cuCtxPushCurrent_v2(void *given) { standin_depth++; return given == &context ? SUCCESS : INVALID_CONTEXT; }
 int cuCtxPopCurrent_v2(void **out) { standin_depth--; *out = &context; return SUCCESS; }
+int cuCtxSetCurrent(void *given) { return given == &context ? SUCCESS : INVALID_CONTEXT; }
 
 // Streams and events are what they wait for: writes that a test deferred.
 struct stream { void *to; const void *from; size_t size; } none;
@@ -128,10 +130,24 @@ static void thread(void) {
     done[turn] = 1;
 }
 
+static void begin(int at) {
+    static char stacks[256][64 << 10];
+    done[at] = 0;
+    getcontext(&threads[at]);
+    threads[at].uc_stack.ss_sp = stacks[at];
+    threads[at].uc_stack.ss_size = sizeof stacks[at];
+    threads[at].uc_link = &scheduler;
+    makecontext(&threads[at], thread, 0);
+}
+
 int cuModuleLoadData(struct module **out, const void *image) {
     struct module *module = calloc(1, sizeof *module);
     module->library = dlopen(image, RTLD_NOW);
-    if (!module->library) return INVALID_VALUE;
+    if (!module->library) {
+        fprintf(stderr, "%s\n", dlerror());
+        free(module);
+        return INVALID_VALUE;
+    }
     module->thread = dlsym(module->library, "threadIdx");
     module->block = dlsym(module->library, "blockIdx");
     void (**wait)(void) = dlsym(module->library, "standin_barrier");
@@ -155,20 +171,12 @@ int cuLaunchKernel(struct kernel *kernel, unsigned blocks, unsigned y, unsigned 
     (void)shared; (void)stream; (void)extra;
     if (standin_fail_launch) return LAUNCH_FAILED;
     if (y != 1 || z != 1 || width != 256 || b != 1 || c != 1) return INVALID_VALUE;
-    static char stacks[256][64 << 10];
     running = kernel;
     arguments[0] = *(void **)given[0];
     arguments[1] = *(void **)given[1];
     for (unsigned block = 0; block < blocks; block++) {
         kernel->module->block->x = block;
-        for (turn = 0; turn < 256; turn++) {
-            done[turn] = 0;
-            getcontext(&threads[turn]);
-            threads[turn].uc_stack.ss_sp = stacks[turn];
-            threads[turn].uc_stack.ss_size = sizeof stacks[turn];
-            threads[turn].uc_link = &scheduler;
-            makecontext(&threads[turn], thread, 0);
-        }
+        for (int at = 0; at < 256; at++) begin(at);
         for (int left = 256; left;) {
             for (turn = left = 0; turn < 256; turn++) {
                 if (done[turn]) continue;

@@ -20,6 +20,8 @@ void (*standin_barrier)(void);
 #define __launch_bounds__(...)
 #define __syncthreads() standin_barrier()
 
+#define __popc __builtin_popcount
+
 static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     unsigned long long bytes = (unsigned long long)y << 32 | x;
     unsigned out = 0;

@@ -32,7 +32,7 @@ int nvrtcCompileProgram(struct program *program, int count, const char **options
         return 5;
     }
     char command[1200];
-    snprintf(command, sizeof command, "cc -x c -std=c11 -O2 -w -fno-strict-aliasing -shared -fPIC -include %s/kernel.h %s.c -o %s.so",
+    snprintf(command, sizeof command, "cc -x c -std=c11 -O2 -w -fno-strict-aliasing -shared -fPIC -include %s/kernel.h %s.c -o %s.so -lm",
              getenv("STANDIN"), program->path, program->path);
     return system(command) ? 6 : 0;
 }
