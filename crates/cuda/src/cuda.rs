@@ -13,6 +13,7 @@ use crate::driver::{Answer, Device, Entered};
 use crate::error::CudaError;
 use crate::kernels::{Kernels, has_nvrtc};
 use crate::resident::{Resident, shown};
+use crate::trust;
 use crate::way::{Way, choose};
 
 /// Told what a better way lacks, and once if that way fails later.
@@ -78,7 +79,19 @@ impl Cuda {
 
     fn compile(device: &Device) -> Answer<Kernels> {
         let entered = device.enter()?;
-        Kernels::new(device, &entered)
+        let kernels = Kernels::new(device, &entered)?;
+        match trust::check(&kernels, &entered) {
+            Ok(()) => Ok(kernels),
+            Err(why) => {
+                kernels.unload(&entered);
+                Err(why)
+            }
+        }
+    }
+
+    /// The card, and the kernels where there are some.
+    pub(crate) fn parts(&self) -> (&Device, Option<&Kernels>) {
+        (&self.device, self.kernels.as_ref())
     }
 
     /// The card, for people.
@@ -127,10 +140,7 @@ impl Cuda {
         let mut sketch = Sketch::default();
         if let (Some(kernels), None) = (&self.kernels, self.failed.get()) {
             match kernels.digest(entered, tensors, &mut sketch) {
-                Ok(leaves) => {
-                    tensors.iter().for_each(|tensor| count(&mut sketch, tensor));
-                    return Ok((leaves, sketch));
-                }
+                Ok(leaves) => return Ok((leaves, sketch)),
                 Err(why) => {
                     // Calls in other threads may fail as well; the first one tells.
                     if self.failed.set(why.clone()).is_ok() {
@@ -170,12 +180,4 @@ fn check(entered: &Entered<'_>, tensors: &[Resident<'_>]) -> Result<(), CudaErro
     tensors.iter().try_for_each(|tensor| {
         entered.check(tensor.pointer(), tensor.length()).map_err(|why| wrong(tensor.name(), why))
     })
-}
-
-/// Counts the elements of a tensor.
-fn count(sketch: &mut Sketch, tensor: &Resident<'_>) {
-    match tensor.dtype().value_bytes() {
-        Some(width) => sketch.counts.elements += tensor.length() / width as u64,
-        None => sketch.counts.packed += tensor.length() * 8 / tensor.dtype().bits(),
-    }
 }

@@ -20,6 +20,9 @@ const SOURCE: &str = include_str!("kernels/digest.cu");
 /// Threads of a block; `THREADS` of `digest.cu`.
 const THREADS: u32 = 256;
 
+/// Blocks of SHA-256 that a thread of `compress_only` compresses.
+const BLOCKS: u64 = 64;
+
 /// Bytes of the sums of a sketch, and of the three counts behind them.
 const SUMS: usize = (BUCKETS + 3) * 8;
 
@@ -34,6 +37,7 @@ pub fn has_nvrtc() -> bool {
 pub struct Kernels {
     module: Module,
     hash: Kernel,
+    compress: Kernel,
     sketch: BTreeMap<Dtype, Kernel>,
 }
 
@@ -44,15 +48,28 @@ impl Kernels {
             let sketch = sketched()
                 .map(|dtype| Ok((dtype, module.kernel(&format!("sketch_{}", dtype.name()))?)))
                 .collect::<Answer<_>>()?;
-            Ok((module.kernel("hash_chunks")?, sketch))
+            Ok([module.kernel("hash_chunks")?, module.kernel("compress_only")?])
+                .map(|of| (of, sketch))
         };
         match kernels() {
-            Ok((hash, sketch)) => Ok(Self { module, hash, sketch }),
+            Ok(([hash, compress], sketch)) => Ok(Self { module, hash, compress, sketch }),
             Err(why) => {
                 module.unload(entered);
                 Err(why)
             }
         }
+    }
+
+    /// Compresses about so many bytes by SHA-256, none of them fetched, and waits for it; how many it were.
+    pub fn compress_only(&self, entered: &Entered<'_>, bytes: u64) -> Answer<u64> {
+        let each = u64::from(THREADS) * BLOCKS * 64;
+        let blocks = (bytes / each).clamp(1, 1 << 24);
+        let stream = Stream::new(entered)?;
+        let last = Memory::zeroed(&stream, 4 * THREADS as usize)?;
+        // SAFETY: each thread writes a word of those that were just taken, and nothing is read.
+        unsafe { self.compress.launch(&stream, (blocks as u32, THREADS), [last.at, last.at]) }?;
+        stream.finish()?;
+        Ok(blocks * each)
     }
 
     /// Gives the card's memory back that they take.
@@ -97,6 +114,7 @@ impl Kernels {
         let leaves =
             plan.join(tensors.len(), &nodes).ok_or("its leaves do not follow each other")?;
         add(sketch, &sums);
+        tensors.iter().for_each(|tensor| count(sketch, tensor));
         Ok(leaves)
     }
 }
@@ -118,6 +136,14 @@ fn add(sketch: &mut Sketch, sums: &[u8]) {
     sketch.counts.nan += count();
     sketch.counts.infinite += count();
     sketch.counts.out_of_range += count();
+}
+
+/// Counts the elements of a tensor.
+fn count(sketch: &mut Sketch, tensor: &Resident<'_>) {
+    match tensor.dtype().value_bytes() {
+        Some(width) => sketch.counts.elements += tensor.length() / width as u64,
+        None => sketch.counts.packed += tensor.length() * 8 / tensor.dtype().bits(),
+    }
 }
 
 /// Compiles the kernels for a card of this compute capability: to its own code where the compiler knows the card, so
@@ -206,5 +232,26 @@ impl Drop for Program<'_> {
     fn drop(&mut self) {
         // SAFETY: made by `new`.
         let _ = unsafe { nvrtc::destroy_program(self.raw) };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "takes NVRTC: `pip install nvidia-cuda-nvrtc` and its folder in LD_LIBRARY_PATH; no card"]
+    fn nvrtc_compiles_the_kernels_for_every_card_it_knows() {
+        let all = architectures().unwrap();
+        assert!(all.contains(&90), "{all:?}");
+        for capability in all {
+            let code = compile(capability).unwrap();
+            for name in ["hash_chunks", "compress_only", "sketch_BF16"] {
+                assert!(code.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+            }
+        }
+        // A card that is newer than the compiler gets PTX, which is text.
+        assert!(String::from_utf8(compile(999).unwrap()).unwrap().contains(".entry hash_chunks"));
     }
 }

@@ -9,10 +9,14 @@
 //! | `chunks` | which leaves are hashed together, and which nodes come back |
 //! | `kernels` | the way that leaves the weights where they are: kernels, compiled by NVRTC |
 //! | `copy` | the way that takes the driver alone: page-locked memory, and the processor |
+//! | [`ceiling`] | what no digest on a card can be faster than |
+//! | `trust` | kernels show that they digest rightly before they are used |
 //! | `driver` | the driver's context, streams and memory, given back when they are dropped |
 //! | [`error`] | why there is no digest |
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+pub mod ceiling;
 mod chunks;
 #[allow(unsafe_code)]
 mod copy;
@@ -24,6 +28,8 @@ pub mod error;
 mod kernels;
 #[allow(unsafe_code)]
 pub mod resident;
+#[allow(unsafe_code)]
+mod trust;
 pub mod way;
 
 pub use self::cuda::Cuda;

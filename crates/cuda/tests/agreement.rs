@@ -61,6 +61,17 @@ fn a_card_that_fails_and_one_that_has_no_memory_left() {
 }
 
 #[test]
+fn a_card_that_is_wrong_by_a_bit_is_not_trusted() {
+    let libraries = standin(&["cuda", "nvrtc"]);
+    let header = libraries.path().join("kernel.h");
+    let right = std::fs::read_to_string(&header).unwrap();
+    let wrong = right.replace("*to += value;", "*to += value & ~1ull;");
+    assert_ne!(wrong, right);
+    std::fs::write(&header, wrong).unwrap();
+    in_process("wrong", libraries.path());
+}
+
+#[test]
 fn nothing_is_digested_without_a_driver() {
     in_process("whatever_is_here", standin(&[]).path());
 }
@@ -145,6 +156,20 @@ fn failing() {
         assert!(told.len() == 1 && told[0].contains(why), "{told:?}");
     }
     assert_eq!((*number("standin_open"), *number("standin_depth")), (0, 0), "something was kept");
+}
+
+#[test]
+#[ignore = "run in a process of its own, by `a_card_that_is_wrong_by_a_bit_is_not_trusted`"]
+fn wrong() {
+    let (told, warn) = warnings();
+    let cuda = Cuda::open(0, None, warn).unwrap();
+    assert_eq!(cuda.way(), Way::Copy);
+    let told = told.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains("otherwise than the processor"), "{told:?}");
+    let bytes = Random(5).bytes(LEAF);
+    check(&cuda, &[("a", Dtype::F32, &bytes)]);
+    let refused = Cuda::open(0, Some(Way::Kernels), quiet()).unwrap_err().to_string();
+    assert!(refused.contains("otherwise than the processor"), "{refused}");
 }
 
 /// Every type, every value of the short ones, every length, every place.
