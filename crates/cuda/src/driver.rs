@@ -84,7 +84,7 @@ impl Device {
         unsafe { sys::cuCtxPushCurrent_v2(self.context) }
             .result()
             .map_err(said("cuCtxPushCurrent"))?;
-        Ok(Entered { thread: PhantomData })
+        Ok(Entered { device: self, thread: PhantomData })
     }
 }
 
@@ -98,7 +98,8 @@ impl Drop for Device {
 /// The thread is in a card's context. It stays with the thread.
 #[derive(Debug)]
 pub struct Entered<'a> {
-    thread: PhantomData<(&'a Device, *const ())>,
+    device: &'a Device,
+    thread: PhantomData<*const ()>,
 }
 
 impl Drop for Entered<'_> {
@@ -125,12 +126,27 @@ impl Entered<'_> {
                         format!("only {} of its {length} bytes are memory of this card", at - from)
                     }
                 })?;
+            let whose = owner(at)?;
+            if whose != self.device.device {
+                return Err(format!("it lies in the memory of CUDA device {whose}"));
+            }
             // Memory that is mapped piece by piece is told piece by piece.
             let end = base.checked_add(size as u64).filter(|end| *end > at);
             at = end.ok_or("the driver tells of memory without end")?;
         }
         Ok(())
     }
+}
+
+/// The card whose memory an address is. The kernels of another would fail there, and with them the context.
+fn owner(at: u64) -> Answer<i32> {
+    let mut device = -1_i32;
+    let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL;
+    // SAFETY: this attribute is an integer, which is written to.
+    unsafe { sys::cuPointerGetAttribute((&raw mut device).cast(), attribute, at) }
+        .result()
+        .map_err(said("cuPointerGetAttribute"))?;
+    Ok(device)
 }
 
 /// A stream that waits for no other, unless it is told to.

@@ -110,6 +110,12 @@ fn with_nvrtc() {
     assert_eq!(cuda.name(), "CUDA device 0, a processor");
     agree(&cuda);
     refuse(&cuda);
+    *number("standin_owner") = 1;
+    let bytes = Random(6).bytes(64);
+    let elsewhere = on_card(&cuda, &[("a", Dtype::U8, &bytes)], &[OnCard::new(&bytes, 0)], 0);
+    let elsewhere = elsewhere.unwrap_err().to_string();
+    assert!(elsewhere.contains("`a`: it lies in the memory of CUDA device 1"), "{elsewhere}");
+    *number("standin_owner") = 0;
     wait_for_streams(&cuda);
     let none = Cuda::open(1, None, quiet()).unwrap_err().to_string();
     assert!(none.contains("no CUDA device 1: the driver shows 1"), "{none}");

@@ -15,7 +15,7 @@ typedef unsigned long long address;
 enum { SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NO_DEVICE = 100, INVALID_DEVICE, INVALID_CONTEXT = 201, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
 
 // What a test sets, and what it asks.
-int standin_fail_launch, standin_fail_memory, standin_depth, standin_open;
+int standin_owner, standin_fail_launch, standin_fail_memory, standin_depth, standin_open;
 
 struct { address at; size_t size, mapped; } held[4096];
 int held_count;
@@ -60,6 +60,12 @@ int cuMemGetAddressRange_v2(address *base, size_t *size, address at) {
         }
     }
     return NOT_FOUND;
+}
+
+int cuPointerGetAttribute(void *out, int attribute, address at) {
+    (void)at;
+    *(int *)out = standin_owner;
+    return attribute == 9 ? SUCCESS : INVALID_VALUE;
 }
 
 int cuMemHostAlloc(void **at, size_t size, unsigned flags) { (void)flags; *at = malloc(size); standin_open++; return SUCCESS; }
