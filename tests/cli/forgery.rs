@@ -13,7 +13,7 @@ use trail::commitment::commit;
 use trail::evidence::{Entries, Evidence, HashBytes, Head};
 use trail::merkle::{Frontier, Hash, NodeReader, consistency_path, leaf_hash, node_hash, sha256};
 use trail::note::{KeyKind, VerifierKey};
-use trail::{Event, cbor};
+use trail::{Event, EventType, cbor};
 
 /// A log in memory, under a key of the forger's.
 struct Forged {
@@ -196,4 +196,64 @@ fn honest_but_for(honest: &Evidence, forged: &Evidence) -> Vec<ByteBuf> {
     let mut all: Vec<_> = entries(honest).into_iter().map(ByteBuf::from).collect();
     all[4] = ByteBuf::from(entries(forged)[4].clone());
     all
+}
+
+/// A safetensors file of one tensor.
+fn model(floats: &[f32]) -> Vec<u8> {
+    let end = 4 * floats.len();
+    let header =
+        format!(r#"{{"a":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{end}]}}}}"#, floats.len());
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(floats.iter().flat_map(|float| float.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_sketch_of_other_weights_is_found_out_by_who_holds_the_weights() {
+    let work = Work::with_log();
+    for (name, floats) in [("one", [1.0, 2.0, 3.0]), ("other", [1.5, -2.0, 3.0])] {
+        work.write(&format!("{name}.safetensors"), model(&floats));
+        work.json(&format!("log checkpoint log {name} --weights {name}.safetensors"));
+    }
+    work.json("run end log");
+    work.json("evidence log -o honest.evidence");
+    let evidence = Evidence::parse(&work.read("honest.evidence")).unwrap();
+    let mut forged = Forged {
+        origin: "log.example/tiny".to_owned(),
+        key: SigningKey::from_bytes(&[66; 32]),
+        entries: entries(&evidence),
+    };
+    let held = "--weights one.safetensors";
+    let check = |report: &serde_json::Value, name: &str| {
+        let all = report["checks"].as_array().unwrap();
+        all.iter().find(|check| check["name"] == name).unwrap().clone()
+    };
+    work.write("resigned.evidence", forged.evidence().to_bytes().unwrap());
+    let report = work.report(&format!("resigned.evidence {held}"), 4);
+    assert_eq!(check(&report, "weights.sketch")["result"], "pass");
+
+    let mut checkpoints: Vec<(usize, Event)> =
+        forged.entries.iter().map(|entry| Event::decode(entry).unwrap()).enumerate().collect();
+    checkpoints.retain(|(_, event)| event.kind == EventType::Checkpoint);
+    let [(at, one), (_, other)] = checkpoints.as_mut_slice() else { panic!("two checkpoints") };
+    let (Value::Map(data), Value::Map(others)) = (&mut one.data, &other.data) else {
+        panic!("maps")
+    };
+    let is_sketch = |(name, _): &&(Value, Value)| name.as_text() == Some("sketch");
+    let sketch = others.iter().find(is_sketch).unwrap().1.clone();
+    data.iter_mut().find(|(name, _)| name.as_text() == Some("sketch")).unwrap().1 = sketch;
+    forged.entries[*at] = one.encode().unwrap();
+    work.write("forged.evidence", forged.evidence().to_bytes().unwrap());
+    // Nothing in the log contradicts it: the root is that of the weights, and it has one sketch.
+    assert_eq!(check(&work.report("forged.evidence", 4), "sketches")["result"], "pass");
+    let report = work.report(&format!("forged.evidence {held}"), 1);
+    assert_eq!(report["verdict"], "failed");
+    assert_eq!(check(&report, "weights")["result"], "pass");
+    let found = check(&report, "weights.sketch");
+    assert_eq!(found["result"], "fail");
+    let says = format!("entry {at} gives these weights another sketch than theirs");
+    assert_eq!(found["reason"], says);
+    let of_others = work.report("forged.evidence --weights other.safetensors", 4);
+    assert_eq!(check(&of_others, "weights.sketch")["result"], "pass");
 }

@@ -323,6 +323,13 @@ fn a_graphics_card_digests_sketches_and_logs_the_same() {
     assert!(saved["device"].as_str().unwrap().starts_with("GPU"), "{saved}");
     assert_eq!(saved["root"], cpu["root"]);
     assert_eq!(saved["sketch"], cpu["sketch"]);
+    let verify = format!("verify log --weights {next} --json --device");
+    let [by_cpu, by_gpu] =
+        ["cpu", "gpu"].map(|device| work.run(&format!("{verify} {device}")).ended(4).json());
+    assert_eq!(by_gpu, by_cpu);
+    let rederived =
+        by_gpu["checks"].as_array().unwrap().iter().find(|c| c["name"] == "weights.sketch");
+    assert_eq!(rederived.unwrap()["result"], "pass");
 }
 
 #[test]

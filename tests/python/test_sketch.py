@@ -183,6 +183,34 @@ def test_one_tensor_of_many():
         sketch.sketch(floats_of({"t7": version["t7"]})).buckets for version in (tensors, moved)
     ]
     assert np.array_equal(sums[1] - sums[0], alone[1] - alone[0])
+    errors = []
+    for n in range(TRIALS):
+        # As the others cancel, that one alone.
+        name, after = f"layer.{n}", tensors["t7"] + random.normal(0, 1e-3, 5000).astype("<f4")
+        sums = [
+            sketch.sketch(floats_of({name: version})).buckets for version in (tensors["t7"], after)
+        ]
+        true = np.linalg.norm(after.astype(float) - tensors["t7"])
+        errors.append(sketch.l2(sums[1] - sums[0]) / true - 1)
+    print(f"one tensor: {np.quantile(np.abs(errors), 0.95):.4f}")
+    assert within(errors, NORM)
+
+
+def test_floats_that_moved_by_1e_8():
+    """Both sides rounded to 2^-40, as they are in sketches, and not the difference alone."""
+    random = np.random.default_rng(9)
+    before = random.normal(0, 0.02, 20_000).astype("<f4")
+    after = (before + np.float32(1e-8)).astype("<f4")
+    true = np.linalg.norm(after.astype(float) - before)
+    assert np.count_nonzero(after != before) > 10_000
+    errors = []
+    for n in range(TRIALS):
+        sums = [
+            sketch.sketch(floats_of({f"layer.{n}": version})).buckets for version in (before, after)
+        ]
+        errors.append(sketch.l2(sums[1] - sums[0]) / true - 1)
+    print(f"moved by 1e-8: {np.quantile(np.abs(errors), 0.95):.4f}")
+    assert within(errors, NORM)
 
 
 def floats_of(arrays):

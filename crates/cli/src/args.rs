@@ -476,6 +476,9 @@ pub struct Verify {
     /// bytes of the tensor, or of its piece.
     #[arg(long, value_name = "PATH", requires = "weights")]
     pub tensor: Option<PathBuf>,
+    /// What digests the model: the faster one here, this machine's processor, or a graphics card.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,15 +25,17 @@ use crate::upload::{Tables, fill, part_of};
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Bytes uploaded at a time, unless the card takes fewer. A card has thousands of lanes, each of which hashes a
-    /// leaf of 4,096 bytes: with fewer of them most lanes would have nothing to do.
+    /// leaf of 4,096 bytes: of fewer bytes most lanes would have nothing to do, and more of them would not be uploaded
+    /// faster.
     pub part: usize,
-    /// Parts under way at once: while one is hashed, the next is uploaded and the one after it filled.
+    /// Parts under way at once: while one is hashed, the next is uploaded and the one after it filled. Together they are
+    /// less than 64 MiB of the processor's memory.
     pub slots: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { part: 64 << 20, slots: 3 }
+        Self { part: 16 << 20, slots: 3 }
     }
 }
 

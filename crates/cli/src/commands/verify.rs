@@ -7,11 +7,9 @@ use trail::report::{Bytes, Check, Outcome, Report, Scope, Verdict};
 use trail::verify::{HeldWeights, Question};
 use trail::view::hex;
 
-use weight_digest::cpu::Cpu;
-
-use super::digest;
 use super::weight_proof::{self, Shown};
-use crate::args::Verify;
+use super::{device, digest};
+use crate::args::{Device, Verify};
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::report_text::ReportText;
@@ -19,7 +17,7 @@ use crate::{earlier, policy, target};
 
 pub fn run(args: &Verify, output: &Output) -> Done {
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
-    let weights = weights(&args.weights, args.tensor.as_deref(), output)?;
+    let weights = weights(&args.weights, args.tensor.as_deref(), args.device, output)?;
     let earlier = args.earlier.as_deref().map(earlier::read).transpose()?;
     let held = weights.held();
     let question = Question { policy: policy.as_ref(), weights: &held, earlier: earlier.as_ref() };
@@ -82,7 +80,12 @@ impl Weights {
     }
 }
 
-fn weights(paths: &[PathBuf], tensor: Option<&Path>, output: &Output) -> Result<Weights, Failure> {
+fn weights(
+    paths: &[PathBuf],
+    tensor: Option<&Path>,
+    device: Device,
+    output: &Output,
+) -> Result<Weights, Failure> {
     let wrong = |path: &Path, why| Failure::input(format!("{}: {why}", path.display()));
     for path in paths {
         match (weight_proof::is_one(path)?, paths.len()) {
@@ -102,7 +105,8 @@ fn weights(paths: &[PathBuf], tensor: Option<&Path>, output: &Output) -> Result<
         }
     }
     let held = paths.iter().map(|path| {
-        let (digest, sketch) = digest::sketched(path, &Cpu, output)?;
+        let choice = device::for_weights(device, path)?;
+        let (digest, sketch) = digest::sketched(path, choice.engine.as_ref(), output)?;
         Ok(HeldWeights { root: digest.root, sketch: Some(sketch.digest()), answered: false })
     });
     held.collect::<Result<_, _>>().map(Weights::Whole)
