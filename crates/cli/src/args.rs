@@ -89,13 +89,13 @@ pub struct Init {
     /// Sign every head with ML-DSA-44 as well, which is made to hold against quantum computers.
     #[arg(long)]
     pub hybrid: bool,
-    /// What is released about ratings: nothing is noised, or noised sums only, within a budget.
+    /// What is released about ratings: nothing is noised; or, within a budget, each with noise, or noised sums only.
     #[arg(long, value_enum, default_value_t = PrivacyMode::Minimal)]
     pub privacy: PrivacyMode,
     /// The budget of each annotator, over everything that is ever released.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub epsilon: Option<f64>,
-    /// How much of it one round may cost; the noise follows from it.
+    /// How much of it one round, or one batch of annotations, may cost; the noise follows from it.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub epsilon_per_round: Option<f64>,
     /// The probability with which the budget may fail [default: 1e-5].
@@ -107,7 +107,8 @@ pub struct Init {
     /// Rewards are rounded to so many steps in a unit [default: 100].
     #[arg(long, value_name = "STEPS")]
     pub grid: Option<u32>,
-    /// How many ratings of one annotator count in a round [default: 10].
+    /// How many ratings of one annotator count in a round; with `moderate`, how many of one annotator a batch of
+    /// annotations may have [default: 10].
     #[arg(long, value_name = "M")]
     pub cap: Option<u32>,
     #[command(flatten)]
@@ -119,6 +120,8 @@ pub struct Init {
 pub enum PrivacyMode {
     /// Noised sums over rounds, and no other value that depends on ratings; a fresh pseudonym every round.
     Strong,
+    /// Each rating with noise, and each preference by randomised response, to train on; one pseudonym a run.
+    Moderate,
     /// Nothing is noised. Ratings are committed to, not shown.
     Minimal,
 }
@@ -143,6 +146,13 @@ pub enum Log {
         /// Import the sound lines of a file with broken ones, and list what was left out.
         #[arg(long)]
         keep_going: bool,
+        /// A name for the batch, in a log made with `--privacy moderate`: asked for again by it, the values that were
+        /// released are told again, and nothing is logged or charged.
+        #[arg(long, value_name = "NAME")]
+        batch: Option<String>,
+        /// Where to write what to train on: the lines of FILE as they were released, with noise. It holds texts.
+        #[arg(long, value_name = "FILE")]
+        released: Option<PathBuf>,
         #[command(flatten)]
         unlock: Unlock,
     },
@@ -197,6 +207,9 @@ pub struct LogUpdate {
     /// Log the whole sketch of the weights after, 32 KiB, and not its digest alone.
     #[arg(long)]
     pub sketch: bool,
+    /// Say that it learned from the released values of those annotations only.
+    #[arg(long)]
+    pub from_released: bool,
     /// What digests: the faster one here, this machine's processor, or a graphics card.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,

@@ -44,6 +44,7 @@ mod faults;
 mod folder;
 mod head;
 mod http;
+mod import;
 mod key_list;
 mod keys;
 mod log;
@@ -72,7 +73,7 @@ pub mod witness;
 pub use anchors::{Published, published_size};
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
-pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
+pub use audit::{Audit, InitOptions, Initialised};
 pub use card::LoggedCard;
 pub use disclosure::Disclosed;
 pub use disk::write_whole;
@@ -80,11 +81,13 @@ pub use erasure::{Erased, Scope};
 pub use error::{Error, Result};
 pub use evidence::EntryChoice;
 pub use head::SignedHead;
+pub use import::{Annotated, ImportOptions, Imported, LeftOut};
 pub use key_list::{KeyState, LoggedChange, State};
 pub use keys::Passphrase;
 pub use past::NotPast;
 pub use privacy::{
-    Cost, MIN_GROUP, PrivacyReport, PrivacySettings, Round, RoundCost, RoundRequest,
+    Cost, MIN_GROUP, PrivacyMode, PrivacyReport, PrivacySettings, Released, ReleasedValue, Round,
+    RoundCost, RoundRequest,
 };
 pub use publish::{
     Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,

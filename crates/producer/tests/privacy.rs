@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use kit::{count, quiet, read_checked};
-use producer::{Audit, Error, InitOptions, Initialised, PrivacySettings, RoundRequest};
+use producer::{
+    Audit, Error, InitOptions, Initialised, PrivacyMode, PrivacySettings, RoundRequest,
+};
 use sha2::{Digest as _, Sha256};
 use trail::{EventType, cbor};
 
 const STRONG: PrivacySettings = PrivacySettings {
+    mode: PrivacyMode::Strong,
     epsilon: 4.0,
     epsilon_per_round: 1.0,
     delta: 1e-5,
