@@ -46,6 +46,8 @@ pub enum Command {
     Disclose(Disclose),
     /// Destroy for good what opens somebody's entries; the log and every proof over it stay.
     Erase(Erase),
+    /// Write all that one person gave to a file for that person, and log that somebody's records were asked for.
+    Person(Person),
     /// Publish the newest tree head: in public transparency logs, with time stamps, and to witnesses.
     Publish(Publish),
     /// Verify an evidence file, a proof, a log's folder or a log's URL.
@@ -426,6 +428,21 @@ pub struct Erase {
     /// What anybody gave on this prompt: the SHA-256 of its text in UTF-8, as it was logged.
     #[arg(long, value_name = "sha256:HEX")]
     pub prompt_hash: Option<String>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Person {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The person, by their annotator_id. `-` reads it from standard input, so that it is not left in the shell's
+    /// history.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub annotator: String,
+    /// The file, in JSON; only its owner may read it.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
 }

@@ -49,6 +49,7 @@ mod key_list;
 mod keys;
 mod log;
 mod past;
+mod person;
 mod privacy;
 mod pruning;
 mod publish;
@@ -76,7 +77,7 @@ pub use annotations::{Phase, Progress};
 pub use audit::{Audit, InitOptions, Initialised};
 pub use card::LoggedCard;
 pub use disclosure::Disclosed;
-pub use disk::write_whole;
+pub use disk::{write_private, write_whole};
 pub use erasure::{Erased, Scope};
 pub use error::{Error, Result};
 pub use evidence::EntryChoice;
@@ -85,6 +86,7 @@ pub use import::{Annotated, ImportOptions, Imported, LeftOut};
 pub use key_list::{KeyState, LoggedChange, State};
 pub use keys::Passphrase;
 pub use past::NotPast;
+pub use person::{Person, PersonRecord};
 pub use privacy::{
     Cost, MIN_GROUP, PrivacyMode, PrivacyReport, PrivacySettings, Released, ReleasedValue, Round,
     RoundCost, RoundRequest,

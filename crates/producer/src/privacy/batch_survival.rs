@@ -13,7 +13,7 @@ use super::{PrivacyMode, PrivacySettings};
 use crate::error::{Error, Result};
 use crate::faults::Plan;
 use crate::snapshot::Snapshot;
-use crate::{Annotated, Annotation, Audit, InitOptions, Released};
+use crate::{Annotated, Annotation, InitOptions, Released};
 
 /// `ann` has slot 0.
 fn rated() -> Snapshot {
