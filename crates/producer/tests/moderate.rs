@@ -372,3 +372,22 @@ fn an_update_learned_from_released_values_only_where_there_are_some() {
     let why = audit.log_update(&a, &b, &options, &|_| ()).unwrap_err();
     assert!(matches!(why, Error::NotReleased(1)), "{why}");
 }
+
+/// Says how long it takes, which means something with optimisation only.
+#[test]
+#[ignore = "soak"]
+fn soak_a_hundred_thousand_ratings_go_in_each_with_noise() {
+    let log = Log::new(PrivacySettings { cap: 50, ..MODERATE });
+    let mut audit = log.open();
+    let path = log.file("many.jsonl", &kit::ratings(100_000, 2_000));
+    let start = std::time::Instant::now();
+    let imported = audit.log_annotations(&path, false, &mut quiet).unwrap();
+    eprintln!("100,000 ratings logged, each with noise, in {:?}", start.elapsed());
+    assert_eq!(imported.released.len(), 100_000);
+    drop(audit);
+    let events = log.events();
+    let mut accounting = trail::released::Accounting::default();
+    (0..).zip(&events).for_each(|(index, event)| accounting.add(index, event));
+    // In two windows, and in one round.
+    assert_eq!((accounting.wrong(), accounting.released()), (None, [100_000, 0]));
+}
