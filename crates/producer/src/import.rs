@@ -285,7 +285,7 @@ fn write_released(from: &Path, source: &Source, released: &[Released], to: &Path
     let write = || {
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&part);
-        let mut out = BufWriter::new(file.at(&part, "create the file")?);
+        let mut out = BufWriter::new(file.at(to, "create the file")?);
         let mut released = released.iter();
         again(from, source, Phase::Finishing, &mut |_| (), &mut |annotation| {
             let line = released.next().map(|released| line(annotation, released.value));
