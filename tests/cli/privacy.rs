@@ -78,7 +78,16 @@ fn settings_that_make_no_sense_are_refused_in_one_sentence() {
             "--privacy strong --epsilon 4 --epsilon-per-round 1 --clip 1,5 --cap 0",
             "at least one rating",
         ),
-        ("--epsilon 4", "with --privacy strong only"),
+        ("--privacy moderate --epsilon 4", "--privacy moderate needs --epsilon"),
+        (
+            "--privacy moderate --epsilon 4 --epsilon-per-round 1 --clip 1,5 --cap 4000000000",
+            "the noise would be too large",
+        ),
+        (
+            "--privacy moderate --epsilon 4 --epsilon-per-round 5 --clip 1,5",
+            "must not be above epsilon",
+        ),
+        ("--epsilon 4", "with --privacy strong or moderate only"),
     ] {
         let error = work.refused(&format!("init log --model tiny {arguments}"));
         assert!(error.contains(words), "{arguments}: {error}");

@@ -240,6 +240,91 @@ fn nothing_private_leaves_the_vault() {
     assert!(*watched.commands.borrow() > 100);
 }
 
+/// The same where something is released: the noised values are public, and nothing that they were made from.
+#[test]
+fn nothing_private_leaves_a_log_that_releases_values() {
+    let work = Work::empty();
+    let canaries = Canaries::new();
+    let watched = Watched { work: &work, canaries: &canaries, commands: RefCell::default() };
+    fs::create_dir(work.path("in")).unwrap();
+    fs::create_dir(work.path("out")).unwrap();
+    work.write("in/a.jsonl", format!("{}\n{}\n", rating(), preference()).repeat(2));
+    work.write("in/many.jsonl", format!("{}\n", rating()).repeat(5));
+    work.write("in/broken.jsonl", format!("{}\n{{\"chosen\":\"{BROKEN}\"}}\n", rating()));
+    for mode in ["strong", "moderate"] {
+        work.run(&format!(
+            "init {mode} --model tiny --privacy {mode} --epsilon 6 --epsilon-per-round 2.5 --clip 1,5 --cap 4"
+        ))
+        .ended(0);
+        watched.run(&format!("log annotations {mode} in/a.jsonl"), 0);
+        watched.run(&format!("log annotations {mode} in/broken.jsonl"), 2);
+        if mode == "strong" {
+            watched.run("log round strong --id one", 0);
+        } else {
+            watched.run("log annotations moderate in/many.jsonl", 2);
+            watched.run("log annotations moderate in/a.jsonl --batch one", 0);
+            watched.run("log annotations moderate in/many.jsonl --batch one", 2);
+            watched.run("log annotations moderate in/a.jsonl --batch one --released none/a", 2);
+        }
+        exhaust(&watched, mode);
+        watched.run(&format!("privacy {mode}"), 0);
+        watched.run(&format!("show {mode} --type annotation"), 0);
+        watched.run(&format!("show {mode} --type privacy.round"), 0);
+        watched.run(&format!("card {mode} -o out/{mode}.json"), 0);
+        watched.run(&format!("card {mode} --format html -o out/{mode}.html"), 0);
+        watched.run(&format!("evidence {mode} -o out/{mode}.evidence"), 0);
+        watched.run(&format!("verify out/{mode}.evidence"), 4);
+        watched.run(&format!("verify {mode} --policy {mode}/policy"), 0);
+        watched.run(&format!("person {mode} --annotator nobody -o theirs.json"), 2);
+        watched.folder_is_clean(mode);
+        if let Some(served) = Served::start(&work, &format!("serve {mode} --open-entries")) {
+            for path in ["/", "/checkpoint", "/tile/entries/000.p/9", "/private/privacy/ledger"] {
+                canaries.absent_from(path, &served.get(path).body);
+            }
+        }
+    }
+    watched.folder_is_clean("out");
+
+    // The lines to train on hold texts, and neither who it was nor what they said.
+    work.run("log annotations moderate in/a.jsonl --batch one --released train.jsonl").ended(0);
+    let found = canaries.found_in(&work.read("train.jsonl"));
+    assert!(
+        !found.is_empty()
+            && !found.iter().any(|what| what.contains("annotator") || what.contains("reward"))
+    );
+
+    // What is written for one person is theirs, and nobody else's.
+    work.run("person moderate --annotator AnnotatorCanary-hT5nCj3GsA -o theirs.json").ended(0);
+    let mode = fs::metadata(work.path("theirs.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let found = canaries.found_in(&work.read("theirs.json"));
+    assert!(found.contains(&"rating's prompt, plain"), "{found:?}");
+    assert!(!found.iter().any(|what| what.starts_with("preference")), "{found:?}");
+    let theirs: Json = serde_json::from_slice(&work.read("theirs.json")).unwrap();
+    let records = theirs["records"].as_array().unwrap();
+    assert!(records.len() >= 2 && records.iter().all(|record| record["given"]["reward"] == REWARD));
+    watched.folder_is_clean("moderate");
+}
+
+/// Goes on until somebody's budget is spent: the error says what is left, and not whose it is.
+fn exhaust(watched: &Watched<'_>, mode: &str) {
+    let canaries = watched.canaries;
+    for _ in 0..50 {
+        let logged = watched.work.run(&format!("log annotations {mode} in/a.jsonl"));
+        let answer = match mode {
+            "strong" => watched.work.run("log round strong"),
+            _ => logged,
+        };
+        canaries.absent_from("an answer", answer.stdout.as_bytes());
+        canaries.absent_from("an error", answer.stderr.as_bytes());
+        if answer.status == Some(2) {
+            assert!(answer.stderr.contains("epsilon 6 in all"), "{answer:#?}");
+            return;
+        }
+    }
+    panic!("a budget without an end");
+}
+
 /// Every way in which a line can be wrong, with a canary at the place where it is.
 fn broken_input(watched: &Watched<'_>) {
     let (text, field) = (BROKEN, FIELD);

@@ -46,6 +46,8 @@ pub enum Command {
     Disclose(Disclose),
     /// Destroy for good what opens somebody's entries; the log and every proof over it stay.
     Erase(Erase),
+    /// Write all that one person gave to a file for that person, and log that somebody's records were asked for.
+    Person(Person),
     /// Publish the newest tree head: in public transparency logs, with time stamps, and to witnesses.
     Publish(Publish),
     /// Verify an evidence file, a proof, a log's folder or a log's URL.
@@ -89,13 +91,13 @@ pub struct Init {
     /// Sign every head with ML-DSA-44 as well, which is made to hold against quantum computers.
     #[arg(long)]
     pub hybrid: bool,
-    /// What is released about ratings: nothing is noised, or noised sums only, within a budget.
+    /// What is released about ratings: nothing is noised; or, within a budget, each with noise, or noised sums only.
     #[arg(long, value_enum, default_value_t = PrivacyMode::Minimal)]
     pub privacy: PrivacyMode,
     /// The budget of each annotator, over everything that is ever released.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub epsilon: Option<f64>,
-    /// How much of it one round may cost; the noise follows from it.
+    /// How much of it one round, or one batch of annotations, may cost; the noise follows from it.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub epsilon_per_round: Option<f64>,
     /// The probability with which the budget may fail [default: 1e-5].
@@ -107,7 +109,8 @@ pub struct Init {
     /// Rewards are rounded to so many steps in a unit [default: 100].
     #[arg(long, value_name = "STEPS")]
     pub grid: Option<u32>,
-    /// How many ratings of one annotator count in a round [default: 10].
+    /// How many ratings of one annotator count in a round; with `moderate`, how many of one annotator a batch of
+    /// annotations may have [default: 10].
     #[arg(long, value_name = "M")]
     pub cap: Option<u32>,
     #[command(flatten)]
@@ -119,6 +122,8 @@ pub struct Init {
 pub enum PrivacyMode {
     /// Noised sums over rounds, and no other value that depends on ratings; a fresh pseudonym every round.
     Strong,
+    /// Each rating with noise, and each preference by randomised response, to train on; one pseudonym a run.
+    Moderate,
     /// Nothing is noised. Ratings are committed to, not shown.
     Minimal,
 }
@@ -143,6 +148,13 @@ pub enum Log {
         /// Import the sound lines of a file with broken ones, and list what was left out.
         #[arg(long)]
         keep_going: bool,
+        /// A name for the batch, in a log made with `--privacy moderate`: asked for again by it, the values that were
+        /// released are told again, and nothing is logged or charged.
+        #[arg(long, value_name = "NAME")]
+        batch: Option<String>,
+        /// Where to write what to train on: the lines of FILE as they were released, with noise. It holds texts.
+        #[arg(long, value_name = "FILE")]
+        released: Option<PathBuf>,
         #[command(flatten)]
         unlock: Unlock,
     },
@@ -197,6 +209,9 @@ pub struct LogUpdate {
     /// Log the whole sketch of the weights after, 32 KiB, and not its digest alone.
     #[arg(long)]
     pub sketch: bool,
+    /// Say that it learned from the released values of those annotations only.
+    #[arg(long)]
+    pub from_released: bool,
     /// What digests: the faster one here, this machine's processor, or a graphics card.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
@@ -413,6 +428,21 @@ pub struct Erase {
     /// What anybody gave on this prompt: the SHA-256 of its text in UTF-8, as it was logged.
     #[arg(long, value_name = "sha256:HEX")]
     pub prompt_hash: Option<String>,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Person {
+    /// The log's folder.
+    pub dir: PathBuf,
+    /// The person, by their annotator_id. `-` reads it from standard input, so that it is not left in the shell's
+    /// history.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub annotator: String,
+    /// The file, in JSON; only its owner may read it.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
 }

@@ -7,6 +7,8 @@ mod card_html;
 mod commands;
 mod earlier;
 mod failure;
+#[cfg(test)]
+mod leak;
 mod output;
 mod policy;
 mod remote;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Prove(prove) => commands::prove::run(&prove, &output),
         Command::Disclose(disclose) => commands::disclose::run(&disclose, &output),
         Command::Erase(erase) => commands::erase::run(&erase, &output),
+        Command::Person(person) => commands::person::run(&person, &output),
         Command::Publish(publish) => commands::publish::run(&publish, &output),
         Command::Keys(what) => commands::keys::run(&what, &output),
         Command::Privacy(privacy) => commands::privacy::run(&privacy, &output),

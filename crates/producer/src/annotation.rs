@@ -12,6 +12,7 @@ use trail::event::EventError;
 use trail::{Event, EventType, RunId};
 
 use crate::error::Result;
+use crate::privacy::{Drawn, ReleasedValue};
 use crate::seal::Key;
 use crate::vault::{Pseudonym, seal_record};
 
@@ -84,6 +85,11 @@ pub enum AnnotationFault {
     /// The reward is no finite number.
     #[error("`reward` must be a finite number")]
     NotFinite,
+    /// Nobody to charge.
+    #[error(
+        "`annotator_id` is missing: in this log each value is charged to somebody's privacy budget"
+    )]
+    Unaccountable,
     /// Both kinds of annotation at once.
     #[error(
         "it is neither a rating (prompt, response, annotator_id, reward) nor a preference (chosen, rejected), \
@@ -185,6 +191,8 @@ pub(crate) struct Subject {
 pub(crate) struct Sealed {
     pub entry: Vec<u8>,
     pub record: Vec<u8>,
+    /// What the event says of the rating or the vote, where that is released.
+    pub released: Option<ReleasedValue>,
 }
 
 /// Commits to the private fields of an annotation and seals what opens them.
@@ -192,10 +200,13 @@ pub(crate) fn seal(
     annotation: Annotation,
     place: Place,
     subject: &Subject,
+    drawn: Option<Drawn>,
     rng: &mut StdRng,
 ) -> Result<Sealed> {
     let Place { run, seq, time } = place;
     let (kind, fields, annotator) = annotation.into_fields(rng);
+    let vote = fields.iter().find(|(field, _)| *field == "preference");
+    let released = drawn.map(|drawn| drawn.value(vote.and_then(|(_, vote)| vote.as_text())));
     let mut data = vec![("kind", Value::from(kind))];
     if annotator.is_some() {
         data.push(("annotator", Value::Bytes(subject.pseudonym.to_vec())));
@@ -207,8 +218,9 @@ pub(crate) fn seal(
         data.push((field, Value::Bytes(commitment.to_vec())));
         openings.push(opening);
     }
+    data.extend(released.as_ref().map(|released| ("released", released.logged())));
     let event = Event { time, run, seq, kind: EventType::Annotation, data: cbor::map(data) };
     let key = (subject.slot, &subject.key);
     let record = seal_record(key, &rng.random(), (&run, seq), openings, annotator.as_deref())?;
-    Ok(Sealed { entry: event.encode()?, record })
+    Ok(Sealed { entry: event.encode()?, record, released })
 }

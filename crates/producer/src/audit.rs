@@ -1,6 +1,6 @@
 //! The engine: a log that is being written, with its keys and its vault.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ use trail::{Event, EventType, RunId};
 use weight_digest::cpu::Cpu;
 use weight_digest::engine::Engine;
 
-use crate::annotation::{AnnotationFault, Subject};
-use crate::annotations::{self, Phase, Progress};
+use crate::annotation::Subject;
 use crate::cosigner::Cosigner;
 use crate::disk::{Disk, PRIVATE, PUBLIC, parent};
 use crate::erasure;
@@ -62,26 +61,6 @@ pub struct Initialised {
     pub vkey: VerifierKey,
     /// In a hybrid log, the ML-DSA-44 key of the second signature.
     pub second_vkey: Option<VerifierKey>,
-}
-
-/// What an import of a file did.
-#[derive(Clone, Debug)]
-pub struct Imported {
-    /// What was logged.
-    pub logged: Logged,
-    /// Lines that were left out.
-    pub left_out: Vec<LeftOut>,
-    /// Names of fields that mean nothing here and were not logged.
-    pub ignored_fields: BTreeSet<String>,
-}
-
-/// A line of a file that was not logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Its number, from 1.
-    pub line: u64,
-    /// What is wrong with it.
-    pub fault: AnnotationFault,
 }
 
 /// The file that describes a log, `private/log.json`.
@@ -265,50 +244,6 @@ impl Audit {
         let mut transaction = self.begin()?;
         transaction.end_run(outcome)?;
         transaction.commit()
-    }
-
-    /// Logs a file of annotations, all of it or nothing; with `keep_going`, all lines that are in order.
-    ///
-    /// # Errors
-    /// A line is broken and `keep_going` is false, no line is left to log, the file cannot be read or
-    /// changes meanwhile, or those of [`Transaction::commit`].
-    pub fn log_annotations(
-        &mut self,
-        path: &Path,
-        keep_going: bool,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Imported> {
-        let refuse = |why| Err(Error::Import { path: path.to_owned(), why });
-        let (mut left_out, mut others, mut good) = (Vec::new(), 0, 0_u64);
-        let check = annotations::read(path, Phase::Checking, progress, &mut |line, found| {
-            match found {
-                Ok(_) => good += 1,
-                Err(fault) if keep_going || left_out.is_empty() => {
-                    left_out.push(LeftOut { line, fault });
-                }
-                Err(_) => others += 1,
-            }
-            Ok(())
-        })?;
-        if let (false, Some(&LeftOut { line, fault })) = (keep_going, left_out.first()) {
-            return Err(Error::BrokenLine { path: path.to_owned(), line, fault, others });
-        }
-        if good == 0 {
-            return refuse("it holds no annotation that could be logged");
-        }
-
-        let mut transaction = self.begin()?;
-        let pass =
-            annotations::read(path, Phase::Logging, progress, &mut |_, found| match found {
-                Ok(annotation) => transaction.annotate(annotation),
-                Err(_) => Ok(()),
-            })?;
-        if pass.sha256 != check.sha256 {
-            return refuse("it has changed while it was read; nothing was logged, try again");
-        }
-        progress(Progress { phase: Phase::Finishing, bytes: 0, of: 0 });
-        let logged = transaction.commit()?;
-        Ok(Imported { logged, left_out, ignored_fields: check.ignored })
     }
 
     /// The log's unique name.

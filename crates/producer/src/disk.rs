@@ -309,7 +309,7 @@ impl Folders {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     path.with_file_name(name)
@@ -325,7 +325,19 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// # Errors
 /// It cannot be written; then what was there before is untouched.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = Disk::default().replace(path, bytes, PUBLIC);
+    write_as(path, bytes, PUBLIC)
+}
+
+/// As [`write_whole`], and only the user may read it.
+///
+/// # Errors
+/// Those of [`write_whole`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_as(path, bytes, PRIVATE)
+}
+
+fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let written = Disk::default().replace(path, bytes, mode);
     if written.is_err() {
         // It may not have come to a temporary file; the first error is the one to report.
         let _ = fs::remove_file(beside(path));

@@ -177,6 +177,12 @@ pub enum Error {
     /// A checkpoint needs a name.
     #[error("a checkpoint's name must be one line of text of at most 200 bytes")]
     CheckpointName,
+    /// An update that cannot have learned from released values.
+    #[error(
+        "the update cannot have learned from released values: the annotation in entry {0} has none (only a log made \
+         with `--privacy moderate` releases them)"
+    )]
+    NotReleased(u64),
     /// A range that names no entries of this log.
     #[error("there are no entries {first}..{end} in this log of {size} entries")]
     NoSuchRange {
@@ -330,9 +336,10 @@ pub enum Error {
     Noise(MechanismError),
     /// A round that would cost more than is left.
     #[error(
-        "no round was released: epsilon {epsilon} in all, at delta {delta:e}, is the most for one annotator, and of \
-         those whose ratings this round would use, {people} have less left than it costs (rho {cost:.3e}; the least \
-         left is {left:.3e}). Nothing was drawn or charged"
+        "nothing was released: epsilon {epsilon} in all, at delta {delta:e}, is the most for one annotator, and of \
+         those whose ratings this would use, {people} have less left than it costs them (rho {cost:.3e}; the least \
+         left is {left:.3e}){}. Nothing was drawn or charged",
+        list_places(places)
     )]
     Budget {
         /// ε of the budget.
@@ -341,10 +348,43 @@ pub enum Error {
         delta: f64,
         /// How many of those who take part have too little left.
         people: u64,
-        /// What the round costs, in zCDP.
+        /// Where each of them comes first in what was to be logged, as a line's or an annotation's number from 1;
+        /// nothing of what is in the log already.
+        places: Vec<u64>,
+        /// What the round costs one of them at most, in zCDP.
         cost: f64,
         /// What is left to the one who has least.
         left: f64,
+    },
+    /// A batch with more of one annotator than a round may cost.
+    #[error(
+        "nothing was logged or released: epsilon {epsilon} a round is the most for one annotator and covers {cap} \
+         values, and {people} of those in this batch gave more, up to {most}{}. Nothing was drawn or charged; log \
+         smaller batches",
+        list_places(places)
+    )]
+    BatchBudget {
+        /// ε of a round.
+        epsilon: f64,
+        /// How many values of one annotator a batch may have.
+        cap: u32,
+        /// How many annotators have more.
+        people: u64,
+        /// The largest number of one annotator's.
+        most: u32,
+        /// Where each of them comes first, as a line's or an annotation's number from 1.
+        places: Vec<u64>,
+    },
+    /// Values were released, and the file for them was not written.
+    #[error(
+        "{source}. The values are released and in the log: the same command with `--batch '{batch}'` writes them \
+         without charging anything"
+    )]
+    ReleasedFile {
+        /// The batch's name.
+        batch: String,
+        /// What failed.
+        source: Box<Error>,
     },
     /// A round of noised values cannot be released.
     #[error("{0}")]
@@ -381,6 +421,15 @@ fn list(things: &[String]) -> String {
         text.push_str(&format!(" and {} more", things.len() - 10));
     }
     text
+}
+
+/// Whom it is about, without a name.
+fn list_places(places: &[u64]) -> String {
+    if places.is_empty() {
+        return String::new();
+    }
+    let places: Vec<String> = places.iter().map(u64::to_string).collect();
+    format!("; those who come first in line or annotation {}", list(&places))
 }
 
 /// How many tensors differ, and the first of them.

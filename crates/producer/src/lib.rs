@@ -44,10 +44,12 @@ mod faults;
 mod folder;
 mod head;
 mod http;
+mod import;
 mod key_list;
 mod keys;
 mod log;
 mod past;
+mod person;
 mod privacy;
 mod pruning;
 mod publish;
@@ -72,19 +74,22 @@ pub mod witness;
 pub use anchors::{Published, published_size};
 pub use annotation::{Annotation, AnnotationFault};
 pub use annotations::{Phase, Progress};
-pub use audit::{Audit, Imported, InitOptions, Initialised, LeftOut};
+pub use audit::{Audit, InitOptions, Initialised};
 pub use card::LoggedCard;
 pub use disclosure::Disclosed;
-pub use disk::write_whole;
+pub use disk::{write_private, write_whole};
 pub use erasure::{Erased, Scope};
 pub use error::{Error, Result};
 pub use evidence::EntryChoice;
 pub use head::SignedHead;
+pub use import::{Annotated, ImportOptions, Imported, LeftOut};
 pub use key_list::{KeyState, LoggedChange, State};
 pub use keys::Passphrase;
 pub use past::NotPast;
+pub use person::{Person, PersonRecord};
 pub use privacy::{
-    Cost, MIN_GROUP, PrivacyReport, PrivacySettings, Round, RoundCost, RoundRequest,
+    Cost, MIN_GROUP, PrivacyMode, PrivacyReport, PrivacySettings, Released, ReleasedValue, Round,
+    RoundCost, RoundRequest,
 };
 pub use publish::{
     Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,

@@ -12,10 +12,11 @@ use trail::handover::KeyChange;
 use trail::{Event, EventType, RunId};
 use uuid::Uuid;
 
-use crate::annotation::{Annotation, Place, Sealed, Subject, seal};
+use crate::annotation::{Annotation, AnnotationFault, Place, Sealed, Subject, seal};
 use crate::audit::Audit;
 use crate::erasure::Scope;
 use crate::error::{Error, IoContext as _, Result};
+use crate::privacy::{Batches, Draws, Privacy, Released, Tally};
 use crate::sequencer::{Sequencer, now};
 use crate::subjects::Who;
 use crate::vault::seal_pseudonym;
@@ -42,7 +43,7 @@ pub struct Logged {
 /// Events on their way into the log. Dropped without [`Transaction::commit`], it never happened.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    audit: &'a mut Audit,
+    pub(crate) audit: &'a mut Audit,
     sequencer: Sequencer,
     /// The index of the next event, those in the window not counted.
     next_index: u64,
@@ -56,12 +57,14 @@ pub struct Transaction<'a> {
     committed: bool,
     /// How many of the publications that wait to be noted are in it.
     noted: usize,
+    /// Where values are released one by one: what was charged for them, and they themselves.
+    pub(crate) batches: Batches,
 }
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(audit: &'a mut Audit) -> Self {
         let next_index = audit.log.head().checkpoint.size;
-        if audit.privacy.is_some() {
+        if audit.privacy.as_ref().is_some_and(Privacy::is_strong) {
             // Pseudonyms last for a transaction then.
             audit.known.clear();
         }
@@ -76,6 +79,7 @@ impl<'a> Transaction<'a> {
             broken: false,
             committed: false,
             noted: 0,
+            batches: Batches::default(),
             audit,
         }
     }
@@ -87,12 +91,18 @@ impl<'a> Transaction<'a> {
     /// the transaction is lost.
     pub fn annotate(&mut self, annotation: Annotation) -> Result<()> {
         annotation.check().map_err(Error::Annotation)?;
+        let drawn = self.audit.draws().is_some();
+        if drawn && annotation.annotator().is_none() {
+            return Err(Error::Annotation(AnnotationFault::Unaccountable));
+        }
         self.or_break(|tx| {
             tx.ensure_run(&EventType::Annotation)?;
             tx.count_one();
             tx.window_bytes += annotation.len();
             tx.window.push(annotation);
-            if tx.window.len() >= WINDOW || tx.window_bytes >= WINDOW_BYTES {
+            let is_full = tx.window.len() >= WINDOW || tx.window_bytes >= WINDOW_BYTES;
+            // What is not charged yet is charged as a whole, before anything of it is drawn.
+            if is_full && (!drawn || tx.batches.has_more()) {
                 tx.flush_window()?;
             }
             Ok(())
@@ -159,8 +169,18 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// Nothing was logged, except after [`Error::Unfinished`] (they are safe, and the next start finishes
     /// the log's files) and [`Error::Undecided`].
-    pub fn commit(mut self) -> Result<Logged> {
+    pub fn commit(self) -> Result<Logged> {
+        self.commit_batches().map(|(logged, _)| logged)
+    }
+
+    /// As [`Transaction::commit`], with what was released.
+    pub(crate) fn commit_batches(mut self) -> Result<(Logged, Batches)> {
         self.or_break(Self::flush_window)?;
+        if self.batches.has_more() {
+            return Err(Error::Round(
+                "fewer annotations came than were charged; nothing was released".into(),
+            ));
+        }
         self.or_break(Self::flush_batch)?;
         let size = self.next_index;
         let first_index = self.first_index.unwrap_or(size);
@@ -180,8 +200,11 @@ impl<'a> Transaction<'a> {
             audit.sequencer = self.sequencer.clone();
             audit.forget_published(self.noted);
             audit.finish()?;
+            for charged in &self.batches.charged {
+                audit.note_release(charged.round, charged.entry)?;
+            }
         }
-        Ok(logged)
+        Ok((logged, std::mem::take(&mut self.batches)))
     }
 
     /// Notes what was published since the last transaction, before anything else: a card is current while
@@ -206,7 +229,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Logs `run.start` where an event of this type needs a run and none is open.
-    fn ensure_run(&mut self, kind: &EventType) -> Result<()> {
+    pub(crate) fn ensure_run(&mut self, kind: &EventType) -> Result<()> {
         if self.sequencer.needs_run(kind) { self.open_run() } else { Ok(()) }
     }
 
@@ -231,7 +254,7 @@ impl<'a> Transaction<'a> {
             ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ]);
         let privacy = self.audit.privacy.as_ref();
-        let mode = if privacy.is_some() { "strong" } else { "minimal" };
+        let mode = privacy.map_or("minimal", |privacy| privacy.settings.mode.as_str());
         let mut data = vec![
             ("model", Value::from(self.audit.model.as_str())),
             ("program", program),
@@ -287,22 +310,66 @@ impl<'a> Transaction<'a> {
         if self.window.is_empty() {
             return Ok(());
         }
-        let mut annotations = std::mem::take(&mut self.window);
+        let annotations = std::mem::take(&mut self.window);
         self.window_bytes = 0;
+        let draws = self.audit.draws();
+        if draws.is_some() && !self.batches.has_more() {
+            self.charge_now(&annotations)?;
+        }
         // The order of arrival could tell who made which.
-        annotations.shuffle(&mut new_rng()?);
+        let mut order: Vec<usize> = (0..annotations.len()).collect();
+        order.shuffle(&mut new_rng()?);
+        let mut annotations: Vec<_> = annotations.into_iter().map(Some).collect();
 
         let time = self.sequencer.coarse_time(now());
         let mut work = Vec::with_capacity(annotations.len());
-        for annotation in annotations {
+        for annotation in order.iter().filter_map(|given| annotations[*given].take()) {
             let (run, seq) = self.sequencer.next().ok_or(Error::NoRun)?;
             let subject = self.subject(annotation.annotator(), run)?;
+            if draws.is_some() {
+                self.batches.take(subject.slot)?;
+            }
             work.push((annotation, Place { run, seq, time }, subject));
         }
-        for sealed in seal_all(work)? {
+        let mut released = vec![None; order.len()];
+        for (sealed, given) in seal_all(work, draws)?.into_iter().zip(order) {
+            let index = self.next_index;
+            released[given] = sealed.released.map(|value| Released { index, value });
             self.push_entry(&sealed.entry, &sealed.record)?;
         }
+        self.batches.released.extend(released.into_iter().flatten());
         Ok(())
+    }
+
+    /// Charges the annotations that come next as a batch of their own.
+    fn charge_now(&mut self, annotations: &[Annotation]) -> Result<()> {
+        let mut tally = Tally::default();
+        let first = self.batches.released.len() as u64 + 1;
+        annotations
+            .iter()
+            .zip(first..)
+            .for_each(|(annotation, place)| tally.add(annotation, place));
+        let round = self.next_index;
+        self.charge(&tally)?;
+        // The caller's first event comes after the round.
+        self.first_index = self.first_index.map(|first| first + u64::from(first == round));
+        Ok(())
+    }
+
+    /// Says what is released of the annotations that come next.
+    pub(crate) fn push_round(&mut self, data: Value) -> Result<()> {
+        let entry = self.encode(EventType::PrivacyRound, data)?;
+        self.push_entry(&entry, &[])
+    }
+
+    pub(crate) fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
+    /// The slot of a person in the open run.
+    pub(crate) fn slot(&mut self, annotator: &str) -> Result<u32> {
+        let run = self.sequencer.run().ok_or(Error::NoRun)?;
+        Ok(self.subject(Some(annotator), run)?.slot)
     }
 
     /// The subject an annotation belongs to, with its pseudonym: one for each run, or, where only noised sums are
@@ -315,7 +382,7 @@ impl<'a> Transaction<'a> {
         let who = annotator.map_or(Who::Unnamed(&run), Who::Id);
         let vault = &mut self.audit.vault;
         let (slot, key) = vault.subjects.find_or_create(who)?;
-        let pseudonym = if self.audit.privacy.is_some() {
+        let pseudonym = if self.audit.privacy.as_ref().is_some_and(Privacy::is_strong) {
             // Never used again, so nothing has to remember it: whose it is, the sealed record says.
             crate::keys::random()?
         } else if let Some(pseudonym) = vault.pseudonym(slot, &key, &run)? {
@@ -361,8 +428,11 @@ fn new_rng() -> Result<StdRng> {
     Ok(StdRng::from_seed(seed))
 }
 
-/// Seals annotations on all processors.
-fn seal_all(mut work: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> {
+/// An annotation that has its place.
+type Work = (Annotation, Place, Subject);
+
+/// Seals annotations on all processors, and draws for them where their values are released.
+fn seal_all(mut work: Vec<Work>, draws: Option<Draws>) -> Result<Vec<Sealed>> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let share = work.len().div_ceil(processors).max(THREAD_SHARE);
     let mut shares = Vec::new();
@@ -371,13 +441,13 @@ fn seal_all(mut work: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> 
     }
     shares.push(work);
     if shares.len() == 1 {
-        return shares.pop().map_or_else(|| Ok(Vec::new()), seal_share);
+        return shares.pop().map_or_else(|| Ok(Vec::new()), |share| seal_share(share, draws));
     }
     // They were cut off from the end.
     shares.reverse();
     let sealed: Vec<Result<Vec<Sealed>>> = thread::scope(|scope| {
         let workers: Vec<_> =
-            shares.into_iter().map(|share| scope.spawn(move || seal_share(share))).collect();
+            shares.into_iter().map(|share| scope.spawn(move || seal_share(share, draws))).collect();
         workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -386,10 +456,18 @@ fn seal_all(mut work: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> 
     Ok(sealed.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-fn seal_share(share: Vec<(Annotation, Place, Subject)>) -> Result<Vec<Sealed>> {
+fn seal_share(share: Vec<Work>, draws: Option<Draws>) -> Result<Vec<Sealed>> {
     let mut rng = new_rng()?;
-    share
-        .into_iter()
-        .map(|(annotation, place, subject)| seal(annotation, place, &subject, &mut rng))
-        .collect()
+    let drawn = match draws {
+        Some(draws) => {
+            let annotations: Vec<_> = share.iter().map(|(annotation, ..)| annotation).collect();
+            draws.draw(&annotations)?.into_iter().map(Some).collect()
+        }
+        None => vec![None; share.len()],
+    };
+    let work = share.into_iter().zip(drawn);
+    work.map(|((annotation, place, subject), drawn)| {
+        seal(annotation, place, &subject, drawn, &mut rng)
+    })
+    .collect()
 }

@@ -20,6 +20,7 @@ use trail::cbor;
 use trail::commitment::{BLIND_LEN, Opening};
 use trail::{Event, RunId};
 
+use crate::annotation::Annotation;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::keys::random;
@@ -165,13 +166,34 @@ impl Vault {
     /// The openings in the record of an event; empty where its key was destroyed.
     pub fn open_record(&self, index: u64, record: &[u8], event: &Event) -> Result<Vec<Opening>> {
         let broken = || vault_error(&self.path, &format!("the record of entry {index} is broken"));
-        let (slot, sealed) = split_record(record).ok_or_else(broken)?;
-        let Some(key) = self.subjects.key(slot)? else { return Ok(Vec::new()) };
-        let context = record_context(&event.run, event.seq);
-        let record = key.open(&context, sealed).ok_or_else(broken)?;
-        let record = cbor::decode(&record).map_err(|_| broken())?;
+        let Some(record) = self.unseal(index, record, event)? else { return Ok(Vec::new()) };
         let fields = cbor::get(&record, "fields").and_then(Value::as_map).ok_or_else(broken)?;
         fields.iter().map(|(name, field)| opening(name, field).ok_or_else(broken)).collect()
+    }
+
+    /// What a record holds; nothing where its key was destroyed.
+    fn unseal(&self, index: u64, record: &[u8], event: &Event) -> Result<Option<Value>> {
+        let broken = || vault_error(&self.path, &format!("the record of entry {index} is broken"));
+        let (slot, sealed) = split_record(record).ok_or_else(broken)?;
+        let Some(key) = self.subjects.key(slot)? else { return Ok(None) };
+        let record = key.open(&record_context(&event.run, event.seq), sealed).ok_or_else(broken)?;
+        cbor::decode(&record).map(Some).map_err(|_| broken())
+    }
+
+    /// The annotation that an event was made from, and of a preference the letter of the chosen response; nothing
+    /// where it was erased.
+    pub fn annotation(
+        &self,
+        index: u64,
+        event: &Event,
+    ) -> Result<Option<(Annotation, Option<String>)>> {
+        let failed = |e: &dyn fmt::Display| vault_error(&self.path, e);
+        let read = self.database.begin_read().map_err(|e| failed(&e))?;
+        let records = read.open_table(RECORDS).map_err(|e| failed(&e))?;
+        let Some(record) = records.get(index).map_err(|e| failed(&e))? else { return Ok(None) };
+        let Some(record) = self.unseal(index, record.value(), event)? else { return Ok(None) };
+        let broken = || vault_error(&self.path, &format!("the record of entry {index} is broken"));
+        annotation(&record).map(Some).ok_or_else(broken)
     }
 
     /// The pseudonym that a subject already has in a run.
@@ -239,6 +261,27 @@ pub(crate) fn split_record(record: &[u8]) -> Option<(u32, &[u8])> {
 /// What a sealed record is bound to.
 pub(crate) fn record_context(run: &RunId, seq: u64) -> Vec<u8> {
     [run.as_bytes().as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// The annotation in an unsealed record, and the letter of the chosen response of a preference.
+fn annotation(record: &Value) -> Option<(Annotation, Option<String>)> {
+    let fields = cbor::get(record, "fields")?;
+    let content = |name| match cbor::get(fields, name)?.as_array()?.as_slice() {
+        [_, content] => Some(content.clone()),
+        _ => None,
+    };
+    let text = |name| content(name).and_then(|content| content.into_text().ok());
+    let annotator = cbor::get(record, "annotator").and_then(Value::as_text).map(str::to_owned);
+    if let Some(reward) = content("reward") {
+        let (prompt, response) = (text("prompt")?, text("response")?);
+        let (annotator, reward) = (annotator?, reward.as_float()?);
+        return Some((Annotation::Rating { annotator, prompt, response, reward }, None));
+    }
+    let vote = text("preference")?;
+    let (a, b) = (text("response_a")?, text("response_b")?);
+    let (chosen, rejected) = if vote == "a" { (a, b) } else { (b, a) };
+    let prompt = text("prompt");
+    Some((Annotation::Preference { annotator, prompt, chosen, rejected }, Some(vote)))
 }
 
 fn opening(name: &Value, field: &Value) -> Option<Opening> {

@@ -31,6 +31,9 @@ pub struct UpdateOptions {
     pub allow_structure_change: bool,
     /// Log the whole sketch of the weights after, 32 KiB, and not its digest alone.
     pub whole_sketch: bool,
+    /// Of those annotations, it learned from the values released with noise, and from nothing else that depends on
+    /// ratings. The log says so on the caller's word.
+    pub from_released: bool,
 }
 
 /// An update as it was logged.
@@ -98,7 +101,15 @@ impl Audit {
         let (after, sketch_after) = compute::digest_and_sketch(&new, self.engine.as_ref(), done)?;
         let sketch_delta_l2 = sketch_after.buckets.minus(&sketch_before.buckets).l2();
         let learned_from = self.learned_from(options.learned_from.clone())?;
-        let annotations = self.annotations_among(&learned_from)?;
+        let annotations = self.annotations_among(&learned_from, options.from_released)?;
+        let mut from = vec![
+            ("first", Value::from(learned_from.start)),
+            ("end", Value::from(learned_from.end)),
+            ("annotations", Value::from(annotations)),
+        ];
+        if options.from_released {
+            from.push(("values", "released".into()));
+        }
         let delta = &comparison.total;
         let mut data = vec![
             ("root_before", hash(&before.root)),
@@ -112,14 +123,7 @@ impl Audit {
             ("sketch_delta_l2", Value::Float(sketch_delta_l2)),
             ("changed", Value::from(delta.changed)),
             ("elements", Value::from(delta.elements)),
-            (
-                "learned_from",
-                cbor::map([
-                    ("first", Value::from(learned_from.start)),
-                    ("end", Value::from(learned_from.end)),
-                    ("annotations", Value::from(annotations)),
-                ]),
-            ),
+            ("learned_from", cbor::map(from)),
             ("metrics", metrics(&options.metrics)),
         ];
         data.extend(options.step.map(|step| ("step", Value::from(step))));
@@ -237,12 +241,19 @@ impl Audit {
         Ok(None)
     }
 
-    fn annotations_among(&self, range: &Range<u64>) -> Result<u64> {
+    /// How many annotations these entries are; with `released`, all of them must have a released value.
+    fn annotations_among(&self, range: &Range<u64>, released: bool) -> Result<u64> {
         let reader = self.reader();
         let mut annotations = 0;
         for (index, entry) in (range.start..).zip(reader.entries(range.clone())) {
             let event = Event::decode(&entry?).map_err(|e| reader.damaged_entry(index, &e))?;
-            annotations += u64::from(event.kind == EventType::Annotation);
+            if event.kind != EventType::Annotation {
+                continue;
+            }
+            if released && event.get("released").is_none() {
+                return Err(Error::NotReleased(index));
+            }
+            annotations += 1;
         }
         Ok(annotations)
     }

@@ -179,6 +179,7 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
         ),
         ("privacy.mode", Asserted, "What is released about ratings"),
         ("privacy.promise", Asserted, "Privacy budget of each annotator"),
+        ("privacy.released", Recomputed, "Values released one by one, with noise"),
         ("privacy.rounds", Recomputed, "Rounds of differential privacy logged"),
         ("privacy.scope", Asserted, "What privacy covers"),
         (
@@ -186,6 +187,7 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
             Recomputed,
             "Cost, in zCDP, to someone who took part in every round logged",
         ),
+        ("privacy.training", Asserted, "Which values the updates learned from"),
         ("publication.heads", Recomputed, "Publications of tree heads logged"),
         ("run.", Asserted, "Training run"),
         ("runs.count", Recomputed, "Training runs logged"),
@@ -224,6 +226,9 @@ pub struct CardBuilder {
     promise: Option<(u64, Json)>,
     /// The costs of all rounds, added up.
     rho: f64,
+    /// How many ratings and preferences were released one by one, and the stretches of entries that hold them.
+    released: [u64; 2],
+    released_at: Vec<[u64; 2]>,
     runs: Vec<Run>,
     run_positions: HashMap<RunId, usize>,
     updates: Updates,
@@ -238,6 +243,8 @@ struct Updates {
     drift: Option<Drift>,
     /// The entries whose annotations updates say they learned from.
     learned_from: Vec<[u64; 2]>,
+    /// How many say that they learned from released values only.
+    from_released: u64,
     /// The first update that says it learned from other than what is there.
     wrong: Option<String>,
 }
@@ -276,6 +283,9 @@ const MAX_INLINE: usize = 4096;
 pub const PRIVACY_SCOPE: &str =
     "Privacy covers the released ratings only, not this log's training statistics or the model.";
 
+/// What is said of a run whose updates all say so of themselves.
+const RELEASED_ONLY: &str = "By the producer's word, every update learned from released values only; what follows from those costs no privacy.";
+
 /// What a run's `annotator_privacy` says, in plain words.
 fn mode_in_words(mode: &str) -> &str {
     match mode {
@@ -285,6 +295,10 @@ fn mode_in_words(mode: &str) -> &str {
         "strong" => {
             "Of ratings, noised sums over rounds are released; what else is public and follows from them can give \
              them away."
+        }
+        "moderate" => {
+            "Noised ratings and votes are released one by one, within a budget for each annotator; what else is public \
+             and follows from ratings can give them away."
         }
         other => other,
     }
@@ -349,13 +363,20 @@ impl CardBuilder {
     }
 
     fn annotation(&mut self, index: u64, event: &Event) {
-        match self.annotated.last_mut() {
-            Some([_, end]) if *end == index => *end = index.saturating_add(1),
-            _ => self.annotated.push([index, index.saturating_add(1)]),
+        let released = u64::from(event.get("released").is_some());
+        extend(&mut self.annotated, index);
+        if released > 0 {
+            extend(&mut self.released_at, index);
         }
         match event.get("kind").and_then(Value::as_text) {
-            Some("preference") => self.preferences += 1,
-            Some("rating") => self.ratings += 1,
+            Some("preference") => {
+                self.preferences += 1;
+                self.released[1] += released;
+            }
+            Some("rating") => {
+                self.ratings += 1;
+                self.released[0] += released;
+            }
             _ => {}
         }
         if let Some(pseudonym) = event.get("annotator").and_then(Value::as_bytes) {
@@ -420,7 +441,8 @@ impl CardBuilder {
             return;
         };
         if let Some(from) = &update.learned_from {
-            self.learned_from(index, from);
+            let values = event.get("learned_from").and_then(|from| cbor::get(from, "values"));
+            self.learned_from(index, from, values.and_then(Value::as_text) == Some("released"));
         }
         let left = self.run(event.run).root.replace(update.root);
         let updates = &mut self.updates;
@@ -435,9 +457,10 @@ impl CardBuilder {
         }
     }
 
-    fn learned_from(&mut self, index: u64, from: &LearnedFrom) {
+    fn learned_from(&mut self, index: u64, from: &LearnedFrom, released: bool) {
         let range = [from.first, from.end];
         let there = overlap(&self.annotated, range);
+        self.updates.from_released += u64::from(released);
         if from.first > from.end || from.end > index {
             let [first, end] = range;
             self.updates.wrong.get_or_insert(format!(
@@ -447,6 +470,10 @@ impl CardBuilder {
             self.updates.wrong.get_or_insert(format!(
                 "the update in entry {index} says it learned from {} annotations, and {there} are where it says",
                 from.annotations
+            ));
+        } else if released && overlap(&self.released_at, range) != there {
+            self.updates.wrong.get_or_insert(format!(
+                "the update in entry {index} says it learned from released values, and not all are where it says"
             ));
         }
         self.updates.learned_from.push(range);
@@ -548,13 +575,6 @@ impl CardBuilder {
                     TRAINING,
                     all(),
                 ),
-                claim(
-                    "privacy.scope".into(),
-                    PRIVACY_SCOPE.into(),
-                    ClaimKind::Asserted,
-                    PRIVACY,
-                    all(),
-                ),
             ]);
         }
         if let Some(drift) = self.sketched.claim() {
@@ -562,6 +582,17 @@ impl CardBuilder {
         }
         if of_type(EventType::PrivacyRound) > 0 {
             claims.push(recomputed("privacy.spent", json!(self.rho), PRIVACY, all()));
+            let [ratings, preferences] = self.released;
+            let released = json!({"ratings": ratings, "preferences": preferences});
+            claims.push(recomputed("privacy.released", released, PRIVACY, all()));
+            let asserted = |id: &str, text: &str| {
+                claim(id.to_owned(), text.into(), ClaimKind::Asserted, PRIVACY, all())
+            };
+            if self.says_released_only() {
+                claims.push(asserted("privacy.training", RELEASED_ONLY));
+            } else if self.shows_weights() {
+                claims.push(asserted("privacy.scope", PRIVACY_SCOPE));
+            }
         }
         let said = |id: &str, entry: u64, value: Json, asked_by: AskedBy| {
             let evidence = vec![Pointer::Entry { entry }];
@@ -579,6 +610,19 @@ impl CardBuilder {
 }
 
 impl CardBuilder {
+    /// Whether something is public that follows from what the model learned.
+    fn shows_weights(&self) -> bool {
+        [EventType::PolicyUpdate, EventType::Checkpoint]
+            .iter()
+            .any(|kind| self.types.contains_key(kind.as_str()))
+    }
+
+    /// Whether there are updates and all of them say that they learned from released values only.
+    pub fn says_released_only(&self) -> bool {
+        let updates = self.types.get(EventType::PolicyUpdate.as_str()).copied().unwrap_or_default();
+        updates > 0 && self.updates.from_released == updates
+    }
+
     /// How many annotations at least one update says it learned from.
     fn judgements_used(&self) -> u64 {
         let mut ranges = self.updates.learned_from.clone();
@@ -592,6 +636,14 @@ impl CardBuilder {
             }
         }
         used
+    }
+}
+
+/// Adds an entry to stretches of entries that are in order.
+fn extend(stretches: &mut Vec<[u64; 2]>, index: u64) {
+    match stretches.last_mut() {
+        Some([_, end]) if *end == index => *end = index.saturating_add(1),
+        _ => stretches.push([index, index.saturating_add(1)]),
     }
 }
 

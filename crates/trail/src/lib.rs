@@ -15,6 +15,7 @@
 //! | [`note`], [`checkpoint`], [`proof`] | signed notes, tree heads, proofs of one entry |
 //! | [`handover`] | keys that take over from others |
 //! | [`anchor`] | tree heads published where others watch |
+//! | [`released`] | values released one by one, and the rounds that account for them |
 //! | [`card`] | the model card derived from the events |
 //! | [`weights`] | what the events say about the model's weights |
 //! | [`sketch`], [`drift`] | sketches of weights, and how far they say that weights moved |
@@ -40,6 +41,7 @@ pub mod order;
 pub mod policy;
 pub mod proof;
 pub mod range;
+pub mod released;
 pub mod report;
 pub mod schema;
 pub mod sketch;

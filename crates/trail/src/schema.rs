@@ -8,6 +8,7 @@ use crate::cbor;
 use crate::drift;
 use crate::event::{Event, EventType};
 use crate::handover::KeyChange;
+use crate::released::{self, ItemRound};
 
 /// Checks the particulars of an event of a known type; events of other types hold what they like.
 ///
@@ -51,7 +52,7 @@ fn annotation(event: &Event) -> Result<(), &'static str> {
         Some(pseudonym) if cbor::as_array::<16>(pseudonym).is_none() => {
             Err("the annotator is not a pseudonym of 16 bytes")
         }
-        _ => Ok(()),
+        _ => released::check_value(event),
     }
 }
 
@@ -101,6 +102,9 @@ fn privacy_round(event: &Event) -> Result<(), &'static str> {
     let Some(rho) = rho.filter(|rho| rho.is_finite() && *rho >= 0.0) else {
         return Err("the round has no finite cost");
     };
+    if released::is_of_items(event) {
+        return ItemRound::read(event).map(drop);
+    }
     if (mechanism, released) != ("discrete-gaussian", "sum") {
         return Ok(());
     }

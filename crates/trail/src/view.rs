@@ -120,16 +120,27 @@ pub fn entry(index: u64, event: &Event, proof: Option<&EntryProof<'_>>) -> Json 
 /// An annotation's fields under the names of the JSON view. What is private shows as its commitment.
 fn annotation(event: &Event) -> Json {
     let data = |key: &str| event.get(key).map_or(Json::Null, to_json);
+    let is_rating = event.get("response").is_some();
+    let released = data("released");
     let mut view = json!({
         "kind": data("kind"),
         "annotator_id": data("annotator"),
         "prompt_hash": data("prompt"),
-        "reward": null,
-        "reward_reason": "committed, not shown; see the hash",
+        "reward": if is_rating { &released } else { &Json::Null },
+        "reward_reason": if is_rating && !released.is_null() {
+            "released with noise; the rating itself is committed, see the hash"
+        } else {
+            "committed, not shown; see the hash"
+        },
         "privacy_noise": null,
         "privacy_noise_reason": "noise is never logged in the clear",
     });
-    let hashes: &[(&str, &str)] = if event.get("response").is_some() {
+    if !is_rating && !released.is_null() {
+        view["preference"] = released;
+        view["preference_reason"] =
+            "released with randomised response; the vote itself is committed, see the hash".into();
+    }
+    let hashes: &[(&str, &str)] = if is_rating {
         &[("response_hash", "response"), ("reward_hash", "reward")]
     } else {
         &[
@@ -191,6 +202,10 @@ mod tests {
         assert_eq!(shown["prompt_hash"], format!("sha256:{}", "01".repeat(32)));
         assert_eq!(shown["reward_hash"], format!("sha256:{}", "03".repeat(32)));
         assert_eq!(shown["reward"], Json::Null);
+        let Value::Map(mut released) = event.data else { unreachable!() };
+        released.push(("released".into(), Value::Float(-0.5)));
+        let view_released = entry(9, &Event { data: Value::Map(released), ..event }, None);
+        assert_eq!(view_released["event_data"]["reward"], -0.5);
         assert_eq!(view["policy_state"]["parameter_delta_norm"], Json::Null);
         assert_eq!(view["merkle_proof"], Json::Null);
     }

@@ -39,9 +39,15 @@ COUNTED = {
 PRIVACY_SCOPE = (
     "Privacy covers the released ratings only, not this log's training statistics or the model."
 )
+RELEASED_ONLY = (
+    "By the producer's word, every update learned from released values only; what follows from "
+    "those costs no privacy."
+)
 MODES = {
     "minimal": "Nothing is noised: ratings are committed to, and what is public and follows from "
     "them can give them away.",
+    "moderate": "Noised ratings and votes are released one by one, within a budget for each annotator; "
+    "what else is public and follows from ratings can give them away.",
     "strong": "Of ratings, noised sums over rounds are released; what else is public and follows "
     "from them can give them away.",
 }
@@ -88,12 +94,18 @@ def card(entries, origin, root):
     if types["policy.update"]:
         for id, value in updates(events):
             claims.append(claim(id, value, "recomputed", TRAINING, whole))
-        claims.append(claim("privacy.scope", PRIVACY_SCOPE, "asserted", PRIVACY, whole))
     if types["privacy.round"]:
         costs = [e["data"].get("rho") for e in events if e["type"] == "privacy.round"]
         spent = total(rho for rho in costs if is_finite(rho) and rho >= 0)
         spent = spent if is_finite(spent) else None
         claims.append(claim("privacy.spent", spent, "recomputed", PRIVACY, whole))
+        released = Counter(d.get("kind") for d in data if "released" in d)
+        released = {"ratings": released["rating"], "preferences": released["preference"]}
+        claims.append(claim("privacy.released", released, "recomputed", PRIVACY, whole))
+        if types["policy.update"] and all(map(from_released, events)):
+            claims.append(claim("privacy.training", RELEASED_ONLY, "asserted", PRIVACY, whole))
+        elif types["policy.update"] or types["checkpoint"]:
+            claims.append(claim("privacy.scope", PRIVACY_SCOPE, "asserted", PRIVACY, whole))
     seen, states = sketch.drift(events)
     if seen:
         value = {"from": "the producer's sketches", "sketches": seen, "states": states}
@@ -135,6 +147,15 @@ def updates(events):
     yield "policy_updates.unbroken", breaks == 0
     yield "policy_updates.drift", drift
     yield "policy_updates.learned_from", len(learned_from)
+
+
+def from_released(event):
+    """Whether an update says that it learned from released values only; other events do not count."""
+    if event["type"] != "policy.update":
+        return True
+    data = event["data"]
+    named = is_bytes(data.get("root_after"), 32) and read_learned_from(data)
+    return bool(named) and data["learned_from"].get("values") == "released"
 
 
 def read_learned_from(data):

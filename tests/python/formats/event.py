@@ -34,6 +34,10 @@ COMMITTED = {
     "preference": {"response_a", "response_b", "preference"},
 }
 PRIVATE_FIELDS = COMMITTED["rating"] | COMMITTED["preference"]
+# The mechanisms of values released one by one.
+PER_ITEM = "discrete-gaussian+randomised-response"
+NOISED = "released with noise; the rating itself is committed, see the hash"
+TOLD = "released with randomised response; the vote itself is committed, see the hash"
 # An event with an empty type, empty data and numbers below 24.
 MIN_ENCODED = 48
 MAX_ENCODED = 65_535
@@ -95,6 +99,7 @@ def is_well_formed(event):
                 and needed <= data.keys()
                 and all(is_bytes(data[key], 32) for key in PRIVATE_FIELDS & data.keys())
                 and ("annotator" not in data or is_bytes(data["annotator"], 16))
+                and ("released" not in data or is_release(data))
             )
         case "policy.update":
             roots = (data.get("root_before"), data.get("root_after"))
@@ -130,6 +135,13 @@ def is_well_formed(event):
     return True
 
 
+def is_release(data):
+    """What was released of an annotation fits its kind, and was charged to somebody."""
+    value = data["released"]
+    fits = is_finite(value) if data["kind"] == "rating" else value in ("a", "b")
+    return fits and "annotator" in data
+
+
 def is_round(data):
     """A release under the privacy budget, which costs no less than its noise comes to."""
     numbers = [data.get(key) for key in ("first", "end")]
@@ -142,6 +154,8 @@ def is_round(data):
         and rho >= 0
     ):
         return False
+    if (data["mechanism"], data["released"]) == (PER_ITEM, "items"):
+        return is_round_of_items(data)
     if (data["mechanism"], data["released"]) != ("discrete-gaussian", "sum"):
         return True
     positive = [data.get(key) for key in ("count", "steps_a_unit", "variance", "cap")]
@@ -154,6 +168,34 @@ def is_round(data):
         return False
     reach = float(data["cap"] * (data["high"] - data["low"]))
     return rho >= reach * reach / (2.0 * float(data["variance"]))
+
+
+def is_round_of_items(data):
+    """Values released one by one, right after the round that says what they cost."""
+    counted = [data.get(key) for key in ("ratings", "preferences")]
+    positive = [
+        data.get(key) for key in ("most", "cap", "steps_a_unit", "variance", "truth", "truth_of")
+    ]
+    if not (
+        is_bytes(data.get("charge"), 32)
+        and all(map(is_unsigned, counted))
+        and data["first"] + sum(counted) == data["end"] > data["first"]
+        and all(is_unsigned(number) and number > 0 for number in positive)
+        and data["most"] <= data["cap"]
+        and all(is_signed(data.get(key)) for key in ("low", "high"))
+        and data["low"] < data["high"]
+        and data["truth"] < data["truth_of"] < 2 * data["truth"]
+        and is_finite(data.get("rho_item"))
+    ):
+        return False
+    item = data["rho_item"]
+    span = float(data["high"] - data["low"])
+    told = math.log(float(data["truth"]) / float(data["truth_of"] - data["truth"]))
+    return (
+        item >= span * span / (2.0 * float(data["variance"]))
+        and item >= told * told / 2.0 * (1.0 - 1e-12)
+        and data["rho"] >= float(data["most"]) * item
+    )
 
 
 def is_signed(value):
@@ -222,15 +264,23 @@ def annotation(shown, data):
     hashes = (
         ("response", "reward") if "response" in data else ("response_a", "response_b", "preference")
     )
-    return {
-        "kind": shown("kind"),
-        "annotator_id": shown("annotator"),
-        "prompt_hash": shown("prompt"),
-        "reward": None,
-        "reward_reason": "committed, not shown; see the hash",
-        "privacy_noise": None,
-        "privacy_noise_reason": "noise is never logged in the clear",
-    } | {f"{field}_hash": shown(field) for field in hashes}
+    rated, released = "response" in data, shown("released")
+    told = {} if rated or released is None else {"preference": released, "preference_reason": TOLD}
+    return (
+        told
+        | {
+            "kind": shown("kind"),
+            "annotator_id": shown("annotator"),
+            "prompt_hash": shown("prompt"),
+            "reward": released if rated else None,
+            "reward_reason": NOISED
+            if rated and released is not None
+            else "committed, not shown; see the hash",
+            "privacy_noise": None,
+            "privacy_noise_reason": "noise is never logged in the clear",
+        }
+        | {f"{field}_hash": shown(field) for field in hashes}
+    )
 
 
 def hash_or_hex(data):

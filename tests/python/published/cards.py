@@ -5,7 +5,18 @@ from hashlib import sha256
 
 from formats import card, event, sketch
 from formats.weights import Tensor
-from published.samples import ORIGIN, RUN, SAMPLE, START, hexes, root_of, run_of, trained
+from published.samples import (
+    ORIGIN,
+    RUN,
+    SAMPLE,
+    START,
+    hexes,
+    released,
+    root_of,
+    run_of,
+    saved,
+    trained,
+)
 
 
 def vectors():
@@ -54,6 +65,10 @@ def vectors():
             card_vector("updates and checkpoints that lack something", irregular()),
             card_vector("sketches of weights", sketched()),
             card_vector("rounds under a privacy budget", private()),
+            card_vector("rounds, and weights that learned", private(learned=True)),
+            card_vector("values released one by one, and learned from", released()),
+            card_vector("values released, and others learned from", released(values_from=None)),
+            card_vector("values released, and unnamed ones learned from", released(values_from="")),
             card_vector("no promise", run_of([("run.start", {"annotator_privacy": "minimal"})])),
             card_vector("another promise", run_of([("run.start", {"annotator_privacy": "new"})])),
         ],
@@ -81,7 +96,7 @@ def vectors():
     }
 
 
-def private():
+def private(learned=False):
     """A run that releases noised sums; two of its rounds lack their cost."""
     promise = {"epsilon": 4.0, "delta": 1e-5, "epsilon_per_round": 1.0, "rho": 0.25}
     noised = {"mechanism": "discrete-gaussian", "released": "sum", "first": 0, "end": 3, "rho": 0.1}
@@ -94,6 +109,8 @@ def private():
         ("privacy.round", noised | {"rho": float("inf")}),
         ("privacy.round", noised | {"rho": -1.0}),
     ]
+    if learned:
+        events.append(("checkpoint", saved("final", "second")))
     return run_of(events)
 
 

@@ -4,6 +4,7 @@ import uuid
 
 from formats import cbor, event, tree
 from published.samples import (
+    ITEMS,
     LOG,
     OTHER,
     RUN,
@@ -11,6 +12,7 @@ from published.samples import (
     START,
     preference,
     rating,
+    released,
     saved,
     spell,
     trained,
@@ -29,6 +31,7 @@ def vectors():
     assert len(smallest) == event.MIN_ENCODED
     entries = [*SAMPLE, with_card(SAMPLE)[0][-1], unknown, empty, late, numbers, smallest]
     entries += trained()
+    entries += released()
     erased = event.encode(START, RUN, 11, "erasure", {"scope": "annotator"})
     opened = [{"entry": 1, "fields": ["prompt", "reward"]}]
     access = {"auditor": "Market surveillance", "opened": opened}
@@ -142,6 +145,26 @@ def malformed():
     yield "a round whose bounds are none", "privacy.round", noised | {"high": -10}
     yield "a round without its sum", "privacy.round", without(noised, "sum")
     yield "a round without noise", "privacy.round", noised | {"variance": 0, "rho": 1e300}
+    yield "a round of items cheaper than its noise", "privacy.round", ITEMS | {"variance": 799}
+    yield (
+        "a round of items cheaper than told",
+        "privacy.round",
+        ITEMS | {"truth": 9, "truth_of": 10},
+    )
+    yield "a round of items cheaper than all of one's", "privacy.round", ITEMS | {"rho": 1.9}
+    yield "a round of more than may count", "privacy.round", ITEMS | {"most": 4, "rho": 4.0}
+    yield "a round of other items than counted", "privacy.round", ITEMS | {"ratings": 3}
+    yield "a round of items at even odds", "privacy.round", ITEMS | {"truth": 2}
+    yield "a round of items always told", "privacy.round", ITEMS | {"truth": 4, "rho_item": 99.0}
+    yield "a round of items without a charge", "privacy.round", without(ITEMS, "charge")
+    yield "a released rating that is an integer", "annotation", rated | {"released": 4}
+    yield "a released rating that is no number", "annotation", rated | {"released": float("nan")}
+    yield "a released preference for a third", "annotation", preferred | {"released": "c"}
+    yield (
+        "a released rating of nobody",
+        "annotation",
+        without(rated, "annotator") | {"released": 4.0},
+    )
     yield "a checkpoint without a name", "checkpoint", without(kept, "name")
     yield "a checkpoint without a root", "checkpoint", without(kept, "root")
     yield "a card without a digest", "card", {"size": 1}

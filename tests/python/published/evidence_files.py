@@ -31,6 +31,7 @@ from published.samples import (
     head,
     moment,
     rating,
+    released,
     root_of,
     run_of,
     sample,
@@ -341,6 +342,7 @@ def good_cases(case):
 
     own_claims(case)
     learning(case)
+    releasing(case)
     sketched(case)
     handing_over(case)
     lines_of_keys(case)
@@ -726,6 +728,50 @@ def learning(case):
         "the updates, and not all that they learned from",
         learned(trained()) | {"entries": proven(entries, [0, 3, 5, 7, 8])},
         reports(partial, incomplete=True),
+    )
+
+
+def releasing(case):
+    """Values released one by one, accounted for by the round before them."""
+    checks = LEARNING | {"events.released": "pass"}
+    case(
+        "released",
+        "values released with noise, and learned from",
+        learned(released()),
+        reports(checks),
+    )
+    wrong = broken(checks, events__released="fail")
+    for name, what, entries in (
+        (
+            "released-off-grid",
+            "a released value that is not on the grid",
+            released((3.55, "a", 1.0)),
+        ),
+        ("released-more", "a round that says less of one annotator than follows", released(most=1)),
+        ("released-elsewhere", "a round about entries further on", released(first=3, end=6)),
+    ):
+        case(name, what, learned(entries), wrong)
+    entries = released((3.5, "a", None), values_from=None)
+    case("released-less", "a round with a value too few", learned(entries), wrong)
+    entries = released(mechanism="none")
+    case(
+        "released-unaccounted",
+        "released values that no round accounts for",
+        learned(entries),
+        wrong,
+    )
+    entries = released((3.5, "a", None), ratings=1, end=4)
+    case(
+        "learned-unreleased",
+        "an update that says it learned from released values, of which one was not",
+        learned(entries),
+        broken(checks, updates="fail"),
+    )
+    case(
+        "released-cheap",
+        "a round that says it cost less than its noise",
+        learned(released(rho_item=0.9)),
+        broken(checks, events__form="fail", events__released="fail"),
     )
 
 

@@ -115,6 +115,48 @@ def trained(first=(1, 3, 2), second=(1, 5, 3)):
     return run_of(events)
 
 
+ITEMS = {
+    "mechanism": event.PER_ITEM,
+    "released": "items",
+    "charge": sha256(b"charge").digest(),
+    "first": 2,
+    "end": 5,
+    "ratings": 2,
+    "preferences": 1,
+    "most": 2,
+    "cap": 3,
+    "low": 10,
+    "high": 50,
+    "steps_a_unit": 10,
+    "variance": 800,
+    "truth": 3,
+    "truth_of": 4,
+    "rho_item": 1.0,
+    "rho": 2.0,
+}
+
+
+def released(values=(3.5, "a", -7.1), values_from="released", **changed):
+    """A run that releases what three judgements say with noise, and learns from that."""
+    promise = {"epsilon": 40.0, "delta": 1e-5, "epsilon_per_round": 20.0, "rho": 16.5}
+    learned = update(1, "first", "second", (2, 5, 3))
+    learned["learned_from"] |= {"values": values_from} if values_from else {}
+    given = [rating(2, 0xA0, 4.0), preference(3, 0xA0), rating(4, 0xA1, 2.5)]
+    return run_of(
+        [
+            ("run.start", {"annotator_privacy": "moderate", "privacy": promise}),
+            ("privacy.round", ITEMS | changed),
+            *(
+                ("annotation", judged | ({} if value is None else {"released": value}))
+                for judged, value in zip(given, values, strict=True)
+            ),
+            ("policy.update", learned),
+            ("checkpoint", saved("final", "second")),
+            ("run.end", {"outcome": "completed"}),
+        ]
+    )
+
+
 def run_of(events):
     """The entries of one run, numbered and timed."""
     return [

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use producer::{Audit, EntryChoice, InitOptions, UpdateOptions};
+use producer::{Audit, EntryChoice, ImportOptions, InitOptions, UpdateOptions};
 use serde_json::{Value as Json, json};
 use server::Options;
 use time::OffsetDateTime;
@@ -139,7 +139,7 @@ impl<'a> Training<'a> {
     fn log_feedback(&mut self, number: usize, batch: &Batch) -> Result<Range<u64>, Failure> {
         let file = self.inputs.join(format!("annotations-{}.jsonl", number + 1));
         write_file(&file, batch.lines.as_bytes())?;
-        let logged = log::import(self.audit, &file, false, self.output)?.logged;
+        let logged = log::import(self.audit, &file, &ImportOptions::default(), self.output)?.logged;
         Ok(logged.first_index..logged.size)
     }
 

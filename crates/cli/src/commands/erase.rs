@@ -25,10 +25,7 @@ const OUT_OF_REACH: [&str; 5] = [
 
 pub fn run(args: &Erase, output: &Output) -> Done {
     let prompt = args.prompt_hash.as_deref().map(parse_hash).transpose()?;
-    let ids = match args.annotator.as_slice() {
-        [only] if only == "-" => read_ids()?,
-        ids => ids.to_vec(),
-    };
+    let ids = ids(&args.annotator)?;
     let mut audit = open(&args.dir, &args.unlock)?;
     let erased = match prompt {
         Some(prompt) => audit.erase_prompt(&prompt)?,
@@ -46,6 +43,14 @@ fn parse_hash(text: &str) -> Result<[u8; 32], Failure> {
         Failure::input("--prompt-hash: give sha256: and 64 hexadecimal digits, the SHA-256 of the prompt's text")
     })?;
     Ok(hash)
+}
+
+/// The ids given, or read from standard input where `-` is.
+pub fn ids(given: &[String]) -> Result<Vec<String>, Failure> {
+    match given {
+        [only] if only == "-" => read_ids(),
+        ids => Ok(ids.to_vec()),
+    }
 }
 
 fn read_ids() -> Result<Vec<String>, Failure> {

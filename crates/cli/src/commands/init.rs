@@ -50,24 +50,29 @@ pub fn run(args: &Init, output: &Output) -> Done {
 /// The promise to annotators, whose numbers only the producer can choose.
 fn privacy(args: &Init) -> Result<Option<PrivacySettings>, Failure> {
     let Init { privacy, epsilon, epsilon_per_round, delta, clip, grid, cap, .. } = args;
-    if *privacy == PrivacyMode::Minimal {
-        let given = epsilon.or(*epsilon_per_round).or(*delta).is_some();
-        return if given || clip.is_some() || grid.or(*cap).is_some() {
-            Err(Failure::input(
-                "a budget, clip, grid or cap has a meaning with --privacy strong only",
-            ))
-        } else {
-            Ok(None)
-        };
-    }
+    let (name, mode) = match privacy {
+        PrivacyMode::Strong => ("strong", producer::PrivacyMode::Strong),
+        PrivacyMode::Moderate => ("moderate", producer::PrivacyMode::Moderate),
+        PrivacyMode::Minimal => {
+            let given = epsilon.or(*epsilon_per_round).or(*delta).is_some();
+            return if given || clip.is_some() || grid.or(*cap).is_some() {
+                Err(Failure::input(
+                    "a budget, clip, grid or cap has a meaning with --privacy strong or moderate only",
+                ))
+            } else {
+                Ok(None)
+            };
+        }
+    };
     let (Some(epsilon), Some(epsilon_per_round), Some(clip)) = (epsilon, epsilon_per_round, clip)
     else {
-        return Err(Failure::input(
-            "--privacy strong needs --epsilon, --epsilon-per-round and --clip, for example --epsilon 4 \
-             --epsilon-per-round 1 --clip 1,5",
-        ));
+        return Err(Failure::input(format!(
+            "--privacy {name} needs --epsilon, --epsilon-per-round and --clip, for example --epsilon 4 \
+             --epsilon-per-round 1 --clip 1,5"
+        )));
     };
     Ok(Some(PrivacySettings {
+        mode,
         epsilon: *epsilon,
         epsilon_per_round: *epsilon_per_round,
         delta: delta.unwrap_or(1e-5),

@@ -3,21 +3,29 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use producer::{Audit, Imported, Logged, Phase, Progress, Round, RoundRequest};
-use serde_json::json;
+use producer::{
+    Audit, ImportOptions, Imported, Logged, Phase, Progress, Released, ReleasedValue, Round,
+    RoundRequest,
+};
+use serde_json::{Value as Json, json};
 use trail::EventType;
 
 use super::{open, update};
 use crate::args::{Log, LogDocument};
 use crate::failure::{Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 pub fn run(args: &Log, output: &Output) -> Done {
     match args {
-        Log::Annotations { dir, file, keep_going, unlock } => {
+        Log::Annotations { dir, file, keep_going, batch, released, unlock } => {
             let mut audit = open(dir, unlock)?;
-            let imported = import(&mut audit, file, *keep_going, output)?;
-            report_import(&imported, output);
+            let options = ImportOptions {
+                keep_going: *keep_going,
+                batch: batch.clone(),
+                released: released.clone(),
+            };
+            let imported = import(&mut audit, file, &options, output)?;
+            report_import(&imported, released.as_deref(), output);
             Ok(ExitCode::SUCCESS)
         }
         Log::Round { dir, id, entries, unlock } => {
@@ -71,11 +79,11 @@ fn log_document(args: &LogDocument, kind: EventType, output: &Output) -> Done {
 pub fn import(
     audit: &mut Audit,
     file: &Path,
-    keep_going: bool,
+    options: &ImportOptions,
     output: &Output,
 ) -> Result<Imported, Failure> {
     let bar = output.progress(0, "");
-    let imported = audit.log_annotations(file, keep_going, &mut |progress: Progress| {
+    let imported = audit.import(file, options, &mut |progress: Progress| {
         bar.set_message(match progress.phase {
             Phase::Checking => "Checking",
             Phase::Logging => "Logging",
@@ -88,7 +96,7 @@ pub fn import(
     Ok(imported?)
 }
 
-fn report_import(imported: &Imported, output: &Output) {
+fn report_import(imported: &Imported, written: Option<&Path>, output: &Output) {
     let Logged { logged, first_index, size } = imported.logged;
     let left_out: Vec<_> = imported
         .left_out
@@ -98,6 +106,22 @@ fn report_import(imported: &Imported, output: &Output) {
     let mut text = format!(
         "Logged {logged} annotations from entry {first_index} on; the log has {size} entries."
     );
+    if let Some(batch) = &imported.batch {
+        text.push_str(&format!(
+            "\nReleased each with noise, as the batch `{}`. {}",
+            printable(batch),
+            match written {
+                Some(path) => format!(
+                    "Train on {}, and on nothing else that depends on ratings.",
+                    path.display()
+                ),
+                None => format!(
+                    "With --batch '{}' --released FILE the same command writes what to train on.",
+                    printable(batch)
+                ),
+            }
+        ));
+    }
     for left in &imported.left_out {
         text.push_str(&format!("\nLeft out line {}: {}", left.line, left.fault));
     }
@@ -108,14 +132,26 @@ fn report_import(imported: &Imported, output: &Output) {
             names.join(", ")
         ));
     }
-    output.result(
-        &json!({
-            "logged": logged,
-            "first_index": first_index,
-            "size": size,
-            "left_out": left_out,
-            "ignored_fields": imported.ignored_fields,
-        }),
-        text,
-    );
+    let mut json = json!({
+        "logged": logged,
+        "first_index": first_index,
+        "size": size,
+        "left_out": left_out,
+        "ignored_fields": imported.ignored_fields,
+    });
+    if let Some(batch) = &imported.batch {
+        json["batch"] = batch.as_str().into();
+        // As the log has them. Whether a preference was told as it was given would give away the vote.
+        json["released"] = imported.released.iter().map(released_json).collect();
+    }
+    output.result(&json, text);
+}
+
+fn released_json(released: &Released) -> Json {
+    match released.value {
+        ReleasedValue::Reward(reward) => json!({"index": released.index, "reward": reward}),
+        ReleasedValue::Preference { told, .. } => {
+            json!({"index": released.index, "preference": told.to_string()})
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod init;
 pub mod keys;
 pub mod log;
 pub mod monitor;
+pub mod person;
 pub mod privacy;
 pub mod prove;
 pub mod publish;

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use privacy::accountant::{self, ACCOUNTANTS, Delta, Steps, StepsError};
-use producer::{Cost, MIN_GROUP, PrivacyReport};
+use producer::{Cost, MIN_GROUP, PrivacyMode, PrivacyReport};
 use serde_json::{Map, Value as Json, json};
 use trail::card::PRIVACY_SCOPE;
 
 use crate::args::Privacy;
 use crate::failure::{Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 pub fn run(args: &Privacy, output: &Output) -> Done {
     let (json, text) = match &args.dir {
@@ -27,6 +27,9 @@ pub fn run(args: &Privacy, output: &Output) -> Done {
 const NOTHING_NOISED: &str = "Nothing is noised in this log: no value in it that follows from ratings is private. Ratings are committed to, \
     not shown; what follows from them (norms, losses, weights) can give them away.";
 
+const ONE_BY_ONE: &str = "discrete Gaussian noise on each clipped rating, drawn exactly in integers (Canonne, Kamath and Steinke 2020), and \
+    randomised response (Warner 1965) for each preference; accounted for in zCDP";
+
 const MECHANISM: &str = "discrete Gaussian noise, drawn exactly in integers (Canonne, Kamath and Steinke 2020), on the sum of clipped and \
     capped ratings; accounted for in zCDP";
 
@@ -39,13 +42,26 @@ const ASSUMPTIONS: [&str; 4] = [
     "noise is not made smaller by sampling: none is assumed",
 ];
 
-const NOT_PROTECTED: [&str; 5] = [
+const PREFERENCES: &str = "preferences between two responses: committed to, never released";
+
+const NOT_PROTECTED: [&str; 4] = [
     "texts: prompts and responses are committed to, not noised",
-    "preferences between two responses: committed to, never released",
     "participation: who took part under a pseudonym, and how many ratings there are",
     "the model and what is logged of its training, unless it learned from released values only",
     PRIVACY_SCOPE,
 ];
+
+fn mechanism(mode: PrivacyMode) -> &'static str {
+    match mode {
+        PrivacyMode::Strong => MECHANISM,
+        PrivacyMode::Moderate => ONE_BY_ONE,
+    }
+}
+
+fn not_protected(mode: PrivacyMode) -> Vec<&'static str> {
+    let preferences = (mode == PrivacyMode::Strong).then_some(PREFERENCES);
+    NOT_PROTECTED.into_iter().chain(preferences).collect()
+}
 
 fn nothing_json() -> Json {
     json!({
@@ -62,6 +78,7 @@ fn report_json(report: &PrivacyReport) -> Json {
             "index": round.index,
             "entries": [round.entries.start, round.entries.end],
             "annotators": round.annotators,
+            "one_by_one": round.of_items,
             "rho": round.cost.rho,
             "epsilon": round.cost.epsilon,
         })
@@ -72,8 +89,10 @@ fn report_json(report: &PrivacyReport) -> Json {
         "remaining": report.remaining(),
         "remaining_rho": report.remaining_rho,
         "remaining_rounds": report.remaining_rounds,
-        "mode": "strong",
+        "mode": report.settings.mode.as_str(),
         "epsilon_per_round": report.settings.epsilon_per_round,
+        "cap": report.settings.cap,
+        "rho_of_a_value": report.item_rho,
         "budget": cost(&report.budget),
         "spent": cost(&report.most),
         "spent_if_in_every_round": cost(&report.everyone),
@@ -81,10 +100,10 @@ fn report_json(report: &PrivacyReport) -> Json {
         "distribution": report.distribution,
         "min_group": MIN_GROUP,
         "rounds": rounds.collect::<Vec<_>>(),
-        "mechanism": MECHANISM,
+        "mechanism": mechanism(report.settings.mode),
         "adjacency": ADJACENCY,
         "assumptions": ASSUMPTIONS,
-        "not_protected": NOT_PROTECTED,
+        "not_protected": not_protected(report.settings.mode),
     })
 }
 
@@ -114,18 +133,22 @@ fn report_text(report: &PrivacyReport) -> String {
     }
     for round in rounds {
         let state = round.index.map_or_else(
-            || "charged, never answered".to_owned(),
+            || "charged, never released".to_owned(),
             |index| format!("released as entry {index}"),
         );
         let _ = writeln!(
             text,
-            "Round {}: epsilon {:.4} on {} annotators, {state}",
-            round.id, round.cost.epsilon, round.annotators
+            "Round {}: epsilon {:.4} {} {} annotators, {state}",
+            printable(&round.id),
+            round.cost.epsilon,
+            if round.of_items { "at most, on" } else { "on" },
+            round.annotators
         );
     }
-    let _ = writeln!(text, "Mechanism: {MECHANISM}.\nNeighbours: {ADJACENCY}.");
+    let mode = settings.mode;
+    let _ = writeln!(text, "Mechanism: {}.\nNeighbours: {ADJACENCY}.", mechanism(mode));
     let _ = writeln!(text, "Assumed: {}.", ASSUMPTIONS.join("; "));
-    let _ = writeln!(text, "Not protected:\n  {}", NOT_PROTECTED.join("\n  "));
+    let _ = writeln!(text, "Not protected:\n  {}", not_protected(mode).join("\n  "));
     text
 }
 

@@ -20,6 +20,7 @@ pub fn log_update(args: &LogUpdate, output: &Output) -> Done {
         metrics: args.metrics.iter().cloned().collect(),
         allow_structure_change: args.allow_structure_change,
         whole_sketch: args.sketch,
+        from_released: args.from_released,
     };
     let mut audit = open(&args.dir, &args.unlock)?;
     let choice = device::for_weights(args.device, &args.next)?;

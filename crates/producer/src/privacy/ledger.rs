@@ -9,9 +9,13 @@
 //!
 //! | `kind` | keys |
 //! |---|---|
-//! | `charge` | `id`, text; `request`, the SHA-256 of what was asked for; `rho`, float: the cost for each; `first`, `end`: the entries; `people`: their slots among the subjects, 4 bytes each |
+//! | `charge` | `id`, text; `request`, the SHA-256 of what was asked for, or of a batch 32 random bytes, which its event holds too; `rho`, float: the cost for each, or of each value; `first`, `end`: the entries; `people`: their slots among the subjects, 4 bytes each; of a batch `items`: how many values of each, 4 bytes each |
 //! | `answer` | `answer`: the data of the `privacy.round` event, encoded, for the last charge |
-//! | `release` | `index`: where that event is in the log |
+//! | `release` | `index`: where that event is in the log; `round`: of which charge it is, counted from 0 |
+//!
+//! The answer of a batch whose values are released one by one is not here: it enters the log in the same transaction
+//! as the annotations, or never. Slots of people who came with a transaction that never happened are given to others,
+//! who then have been charged too much.
 //!
 //! Only the last frame can be torn, and what it stood for has not happened. It is cut off once the ledger is known
 //! to agree with the log, never before.
@@ -28,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 use trail::cbor;
 use trail::event::EventError;
 
+use super::settings::cost_of;
 use crate::disk::{Disk, PRIVATE, parent};
 use crate::error::{Error, IoContext as _, Result};
 
@@ -45,6 +50,8 @@ pub(crate) struct Charge {
     pub entries: Range<u64>,
     /// Slots of subjects, each once.
     pub people: Vec<u32>,
+    /// Where values are released one by one: how many of each.
+    pub items: Option<Vec<u32>>,
 }
 
 /// A round as it stands.
@@ -52,10 +59,13 @@ pub(crate) struct Charge {
 pub(crate) struct Record {
     pub id: String,
     pub request: [u8; 32],
-    pub rho: f64,
     pub entries: Range<u64>,
     /// How many were charged.
     pub people: u64,
+    /// Whether values are released one by one.
+    pub of_items: bool,
+    /// The most that somebody was charged.
+    pub most: f64,
     /// Where the answer's frame is in the file, once there is one.
     answer: Option<Range<u64>>,
     /// The entry that released it.
@@ -148,12 +158,22 @@ impl Ledger {
                 let rho = cbor::get(body, "rho")?.as_float().filter(|rho| *rho >= 0.0)?;
                 let people = cbor::get(body, "people")?.as_bytes()?;
                 let (people, rest) = people.as_chunks::<4>();
+                let items = match cbor::get(body, "items") {
+                    Some(items) => Some(items.as_bytes()?.as_chunks::<4>()),
+                    None => None,
+                };
+                if items
+                    .is_some_and(|(items, rest)| items.len() != people.len() || !rest.is_empty())
+                {
+                    return None;
+                }
                 let charge = Charge {
                     id: cbor::get(body, "id")?.as_text()?.to_owned(),
                     request: cbor::get(body, "request").and_then(cbor::as_array)?,
                     rho,
                     entries: number("first")?..number("end")?,
-                    people: people.iter().map(|slot| u32::from_be_bytes(*slot)).collect(),
+                    people: numbers(people),
+                    items: items.map(|(items, _)| numbers(items)),
                 };
                 let free = rest.is_empty() && !self.ids.contains_key(&charge.id);
                 free.then(|| self.note(charge))
@@ -161,45 +181,59 @@ impl Ledger {
             "answer" => {
                 let length = cbor::get(body, "answer")?.as_bytes()?.len() as u64;
                 let end = self.end - 32;
-                let round = self.rounds.last_mut().filter(|round| round.answer.is_none())?;
+                let waits = |round: &&mut Record| round.answer.is_none() && !round.of_items;
+                let round = self.rounds.last_mut().filter(waits)?;
                 // The body ends with it: the shorter key comes first (RFC 8949 §4.2.1).
                 round.answer = Some(end - length..end);
                 Some(())
             }
             "release" => {
                 let index = number("index")?;
-                let round = self.rounds.last_mut()?;
-                (round.answer.is_some() && round.index.is_none()).then(|| round.index = Some(index))
+                let round = match cbor::get(body, "round") {
+                    Some(number) => usize::try_from(cbor::as_u64(number)?).ok()?,
+                    None => self.rounds.len().checked_sub(1)?,
+                };
+                let round = self.rounds.get_mut(round)?;
+                let is_answered = round.answer.is_some() || round.of_items;
+                (is_answered && round.index.is_none()).then(|| round.index = Some(index))
             }
             _ => None,
         }
     }
 
     fn note(&mut self, charge: Charge) {
-        let Charge { id, request, rho, entries, people } = charge;
-        for slot in &people {
+        let Charge { id, request, rho, entries, people, items } = charge;
+        let mut most = 0.0_f64;
+        for (at, slot) in people.iter().enumerate() {
+            let values = items.as_ref().and_then(|items| items.get(at));
+            let cost = values.map_or(rho, |values| cost_of(rho, *values));
+            most = most.max(cost);
             // Upwards: what was spent is never more than is said here.
             let spent = self.spent.entry(*slot).or_default();
-            *spent = (*spent + rho).next_up();
+            *spent = (*spent + cost).next_up();
         }
         self.ids.insert(id.clone(), self.rounds.len());
-        let people = people.len() as u64;
-        self.rounds.push(Record { id, request, rho, entries, people, answer: None, index: None });
+        let (people, of_items) = (people.len() as u64, items.is_some());
+        let (answer, index) = (None, None);
+        self.rounds.push(Record { id, request, entries, people, of_items, most, answer, index });
     }
 
     /// Charges a round. After an error it may be on the disk or not.
     pub fn charge(&mut self, charge: Charge) -> Result<()> {
-        let people = charge.people.iter().flat_map(|slot| slot.to_be_bytes()).collect();
-        let body = cbor::map([
+        let bytes = |numbers: &[u32]| {
+            Value::Bytes(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
+        };
+        let mut body = vec![
             ("kind", "charge".into()),
             ("id", charge.id.as_str().into()),
             ("request", Value::Bytes(charge.request.to_vec())),
             ("rho", Value::Float(charge.rho)),
             ("first", charge.entries.start.into()),
             ("end", charge.entries.end.into()),
-            ("people", Value::Bytes(people)),
-        ]);
-        self.append(&body)
+            ("people", bytes(&charge.people)),
+        ];
+        body.extend(charge.items.as_deref().map(|items| ("items", bytes(items))));
+        self.append(&cbor::map(body))
     }
 
     /// Keeps the answer of the round charged last, before anybody sees it.
@@ -208,9 +242,14 @@ impl Ledger {
         self.append(&cbor::map([("kind", "answer".into()), ("answer", data)]))
     }
 
-    /// Notes that the round answered last is in the log.
-    pub fn release(&mut self, index: u64) -> Result<()> {
-        self.append(&cbor::map([("kind", "release".into()), ("index", index.into())]))
+    /// Notes where a round, by its number, is in the log.
+    pub fn release(&mut self, round: usize, index: u64) -> Result<()> {
+        let round = (round as u64).into();
+        self.append(&cbor::map([
+            ("kind", "release".into()),
+            ("index", index.into()),
+            ("round", round),
+        ]))
     }
 
     fn append(&mut self, body: &Value) -> Result<()> {
@@ -240,6 +279,25 @@ impl Ledger {
         let mut bytes = vec![0; (place.end - place.start) as usize];
         self.file.read_exact_at(&mut bytes, place.start).at(&self.path, "read the file")?;
         Ok(Some(bytes))
+    }
+
+    /// Whether this is what a round released: the data of its event.
+    pub fn is_release(&self, round: &Record, data: &[u8]) -> Result<bool> {
+        if !round.of_items {
+            return Ok(self.answer_of(round)?.as_deref() == Some(data));
+        }
+        let data = cbor::decode(data).map_err(EventError::from)?;
+        Ok(cbor::get(&data, "charge").and_then(cbor::as_array) == Some(round.request))
+    }
+
+    /// The number of the round that released this, and of which it is not noted yet.
+    pub fn unreleased(&self, data: &[u8]) -> Result<Option<usize>> {
+        for (number, round) in self.rounds.iter().enumerate().rev() {
+            if round.index.is_none() && self.is_release(round, data)? {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     pub fn find(&self, id: &str) -> Option<&Record> {
@@ -274,6 +332,10 @@ impl Ledger {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn numbers(bytes: &[[u8; 4]]) -> Vec<u32> {
+    bytes.iter().map(|number| u32::from_be_bytes(*number)).collect()
 }
 
 fn next_link(link: &[u8; 32], body: &[u8]) -> [u8; 32] {

@@ -1,21 +1,31 @@
 //! Releasing what follows from ratings, noised and within a budget.
 //!
-//! A round covers the ratings logged since the last one. Its order of steps is what makes the budget hold whatever
+//! In a `strong` log, a round covers the ratings logged since the last one. Its order of steps is what makes the budget hold whatever
 //! fails: charge everyone who takes part, make that durable, draw the noise, make the answer durable, and only then log
 //! it and hand it out. A crash leaves a charge without an answer, which stays and buys nothing, or an answer, which the
-//! next start logs as it is. Noise is never drawn twice for one answer.
+//! next start logs as it is. Noise is never drawn twice for one answer. In a `moderate` log, values are released one by
+//! one as they are logged ([`batch`]).
 
+mod batch;
+#[cfg(test)]
+mod batch_survival;
 mod ledger;
+mod repeat;
 mod report;
 mod round;
 mod settings;
 #[cfg(test)]
 mod survival;
+mod value;
 
+pub(crate) use batch::{Batches, Tally};
 pub(crate) use ledger::Ledger;
+pub(crate) use repeat::Before;
 pub use report::{Cost, MIN_GROUP, PrivacyReport, RoundCost};
 pub use round::{Round, RoundRequest};
-pub use settings::PrivacySettings;
+pub use settings::{PrivacyMode, PrivacySettings};
+pub(crate) use value::{Drawn, Draws};
+pub use value::{Released, ReleasedValue};
 
 use trail::cbor;
 use trail::event::EventError;
@@ -37,6 +47,11 @@ pub(crate) struct Privacy {
 }
 
 impl Privacy {
+    /// Whether only sums are released.
+    pub fn is_strong(&self) -> bool {
+        self.settings.mode == PrivacyMode::Strong
+    }
+
     pub fn open(
         disk: &Disk,
         folder: &Folder,
@@ -68,35 +83,42 @@ impl Audit {
         let first = known.map_or(0, |(_, index)| index + 1);
         let unknown = self.rounds_since(first)?;
         let Some(privacy) = &mut self.privacy else { return Ok(()) };
-        let restored = |what| Err(Error::damaged(privacy.ledger.path(), what));
+        // Before anything is written: a ledger that is not this log's stays as it was found.
+        let mut logged = Vec::new();
+        for (index, data) in &unknown {
+            match privacy
+                .ledger
+                .unreleased(data)?
+                .filter(|round| !logged.contains(&(*round, *index)))
+            {
+                Some(round) => logged.push((round, *index)),
+                None => {
+                    return Err(Error::damaged(
+                        privacy.ledger.path(),
+                        "the log holds a release that this ledger does not know: it was restored from an older copy; \
+                         restore the newest copy of the whole folder",
+                    ));
+                }
+            }
+        }
+        privacy.ledger.settle()?;
+        for (round, index) in logged {
+            privacy.ledger.release(round, index)?;
+        }
         let answered = match privacy.ledger.rounds().last() {
             Some(round) if round.index.is_none() => privacy.ledger.answer_of(round)?,
             _ => None,
         };
-        // Before anything is written: a ledger that is not this log's stays as it was found.
-        let logged = match (unknown.as_slice(), &answered) {
-            ([], _) => None,
-            ([(index, data)], Some(answer)) if data == answer => Some(*index),
-            _ => {
-                return restored(
-                    "the log holds a release that this ledger does not know: it was restored from an older copy; \
-                     restore the newest copy of the whole folder",
-                );
-            }
-        };
-        privacy.ledger.settle()?;
-        match (logged, answered) {
-            (Some(index), _) => privacy.ledger.release(index),
-            (None, Some(answer)) => self.log_answer(&answer).map(drop),
-            (None, None) => Ok(()),
-        }
+        answered.map_or(Ok(()), |answer| self.log_answer(&answer).map(drop))
     }
 
     /// A release is in the log where the ledger noted it, as it was answered.
     fn compare_released(&self, round: &Record, index: u64) -> Result<()> {
         let Some(Privacy { ledger, .. }) = &self.privacy else { return Ok(()) };
         let logged = if index < self.size() { round_data(&self.event(index)?)? } else { None };
-        if logged.is_some() && logged == ledger.answer_of(round)? {
+        if let Some(logged) = logged
+            && ledger.is_release(round, &logged)?
+        {
             return Ok(());
         }
         Err(Error::damaged(
@@ -126,7 +148,10 @@ impl Audit {
         transaction.privacy_round(data)?;
         let index = transaction.commit()?.first_index;
         match &mut self.privacy {
-            Some(privacy) => privacy.ledger.release(index).map(|()| index),
+            Some(privacy) => {
+                let round = privacy.ledger.rounds().len().saturating_sub(1);
+                privacy.ledger.release(round, index).map(|()| index)
+            }
             None => Err(round::no_settings()),
         }
     }

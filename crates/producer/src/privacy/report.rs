@@ -32,7 +32,9 @@ pub struct PrivacyReport {
     pub everyone: Cost,
     /// What is left to the one who was charged most, in zCDP.
     pub remaining_rho: f64,
-    /// How many more rounds everybody can take part in.
+    /// The cost of one value, where they are released one by one, in zCDP.
+    pub item_rho: Option<f64>,
+    /// How many more rounds everybody can take part in, or give all the values that a batch may have.
     pub remaining_rounds: u64,
     /// How many annotators were charged up to a quarter of the budget, up to a half, up to three quarters, and more;
     /// none where there are some, but fewer than [`MIN_GROUP`].
@@ -59,7 +61,9 @@ pub struct RoundCost {
     pub entries: Range<u64>,
     /// How many annotators were charged.
     pub annotators: u64,
-    /// What each was charged.
+    /// Whether it is a batch whose values are released one by one.
+    pub of_items: bool,
+    /// What each was charged, of a batch the one with the most values.
     pub cost: Cost,
 }
 
@@ -95,7 +99,8 @@ impl PrivacyReport {
             index: round.index,
             entries: round.entries.clone(),
             annotators: round.people,
-            cost: cost(round.rho),
+            of_items: round.of_items,
+            cost: cost(round.most),
         };
         let released = ledger.rounds().iter().filter(|round| round.index.is_some());
         let (budget, charge) = (plan.budget.get(), plan.charge.get());
@@ -107,8 +112,9 @@ impl PrivacyReport {
             rounds: ledger.rounds().iter().map(round).collect(),
             annotators: ledger.spent().count() as u64,
             most: cost(most),
-            everyone: cost(released.fold(0.0, |sum, round| (sum + round.rho).next_up())),
+            everyone: cost(released.fold(0.0, |sum, round| (sum + round.most).next_up())),
             remaining_rho: remaining,
+            item_rho: plan.items.map(|items| items.cost),
             remaining_rounds: (remaining / charge) as u64,
             distribution: distribution(ledger, budget),
             settings,

@@ -11,7 +11,7 @@ use trail::event::EventError;
 use zeroize::Zeroizing;
 
 use super::ledger::Charge;
-use super::settings::{Plan, PrivacySettings};
+use super::settings::{Plan, PrivacyMode, PrivacySettings};
 use crate::audit::Audit;
 use crate::error::{Error, Result};
 
@@ -67,9 +67,12 @@ impl Audit {
         let (privacy, entries) = (self.privacy()?, self.entries_of(request)?);
         let id = request.id.clone();
         let id = id.unwrap_or_else(|| format!("entries {}..{}", entries.start, entries.end));
-        if id.trim().is_empty() || id.len() > 200 || id.contains(char::is_control) {
-            return Err(refused("a round's name must be one line of text of at most 200 bytes"));
+        if privacy.settings.mode != PrivacyMode::Strong {
+            return Err(refused(
+                "in this log values are released one by one, when they are logged; rounds of sums are for `strong` ones",
+            ));
         }
+        check_name(&id)?;
         let digest = digest(&privacy.settings, &id, request)?;
         if let Some(known) = privacy.ledger.find(&id) {
             if known.request != digest {
@@ -94,8 +97,14 @@ impl Audit {
 
         let rho = self.privacy()?.plan.charge.get();
         let people = ratings.people.keys().copied().collect();
-        let charge =
-            Charge { id: id.clone(), request: digest, rho, entries: entries.clone(), people };
+        let charge = Charge {
+            id: id.clone(),
+            request: digest,
+            rho,
+            entries: entries.clone(),
+            people,
+            items: None,
+        };
         self.or_stop(|audit| audit.privacy_mut()?.ledger.charge(charge))?;
         let privacy = self.privacy()?;
         let sum = noised_sum(&privacy.plan, &ratings.rewards)?;
@@ -106,16 +115,16 @@ impl Audit {
         Round::read(id, index, &answer).ok_or_else(|| self.unreadable())
     }
 
-    fn privacy(&self) -> Result<&super::Privacy> {
+    pub(super) fn privacy(&self) -> Result<&super::Privacy> {
         self.privacy.as_ref().ok_or_else(no_settings)
     }
 
-    fn privacy_mut(&mut self) -> Result<&mut super::Privacy> {
+    pub(super) fn privacy_mut(&mut self) -> Result<&mut super::Privacy> {
         self.privacy.as_mut().ok_or_else(no_settings)
     }
 
     /// After an error in the middle, memory and disk may differ: only a fresh start brings them together.
-    fn or_stop<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn or_stop<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let result = step(self);
         self.stopped |= result.is_err();
         result
@@ -169,6 +178,7 @@ impl Audit {
             epsilon: settings.epsilon,
             delta: settings.delta,
             people: exhausted as u64,
+            places: Vec::new(),
             cost,
             left: budget - spent().fold(0.0, f64::max),
         })
@@ -240,7 +250,15 @@ impl Round {
     }
 }
 
-fn refused(why: &str) -> Error {
+/// A name for what is released, by which it can be asked for again.
+pub(super) fn check_name(id: &str) -> Result<()> {
+    if id.trim().is_empty() || id.len() > 200 || id.contains(char::is_control) {
+        return Err(refused("a round's name must be one line of text of at most 200 bytes"));
+    }
+    Ok(())
+}
+
+pub(super) fn refused(why: &str) -> Error {
     Error::Round(why.to_owned())
 }
 

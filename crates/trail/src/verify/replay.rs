@@ -18,6 +18,7 @@ use crate::event::{Event, EventType, RunId};
 use crate::evidence::{HashBytes, ProvenEntry};
 use crate::handover::KeyChange;
 use crate::merkle::{self, Hash};
+use crate::released::Accounting;
 use crate::report::{Check, OpeningReport, Outcome};
 use crate::schema;
 use crate::time::MINUTE;
@@ -28,6 +29,7 @@ const INCLUSION: &str = "The entries here are in the log";
 const FORM: &str = "Every entry is a well-formed event";
 const SEQUENCE: &str = "Every run's events are numbered without a gap";
 const UPDATES: &str = "Updates name the judgements they learned from";
+const RELEASED: &str = "Released values are accounted for by rounds that say what they cost";
 const TIME: &str = "Event times do not run backwards";
 const OPENINGS: &str = "Opened fields match what was committed";
 
@@ -45,6 +47,8 @@ pub struct Replay {
     pub present: u64,
     /// Derives the card; after the replay it stands at the newest head.
     pub builder: CardBuilder,
+    /// Accounts for values released one by one.
+    released: Accounting,
     /// The card that the entries before the card's own head give.
     pub derived: Option<Card>,
     /// The entry that holds the card's digest.
@@ -264,6 +268,7 @@ impl Replay {
             self.bad_event.get_or_insert(format!("entry {index}: {reason}"));
         }
         self.builder.add(index, &event);
+        self.released.add(index, &event);
         if self.key_changes.len() <= MAX_CHANGES
             && let Ok(Some(change)) = KeyChange::read(&event)
         {
@@ -392,6 +397,15 @@ impl Replay {
                 ),
             });
         }
+        if !self.released.is_empty() {
+            checks.push(match self.released.wrong() {
+                _ if !self.complete => {
+                    absent("events.released", RELEASED, "not all entries are here")
+                }
+                Some(reason) => fail("events.released", RELEASED, reason),
+                None => pass("events.released", RELEASED, values(self.released.released())),
+            });
+        }
         checks.push(match self.backwards {
             Some(index) => absent(
                 "events.time",
@@ -473,6 +487,14 @@ impl Replay {
             _ => Err("its content is neither a text nor a float"),
         }
     }
+}
+
+fn values([ratings, preferences]: [u64; 2]) -> String {
+    format!(
+        "{} and {}",
+        count(ratings, "noised rating", "noised ratings"),
+        count(preferences, "preference told by chance", "preferences told by chance")
+    )
 }
 
 fn included(index: u64, entry: &[u8], path: &[HashBytes], heads: &Heads) -> Result<(), String> {

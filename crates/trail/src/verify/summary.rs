@@ -515,7 +515,11 @@ impl Sentences<'_> {
         }
         // Norms, losses and weights follow from the ratings and can give them away.
         if has(EventType::PolicyUpdate) || has(EventType::Checkpoint) || has(EventType::Metric) {
-            list.push(if has(EventType::PrivacyRound) {
+            list.push(if has(EventType::PrivacyRound) && self.replay.builder.says_released_only() {
+                "That updates learned from released values only, as they say: else this log's training statistics and \
+                 the model can give ratings away."
+                    .to_owned()
+            } else if has(EventType::PrivacyRound) {
                 PRIVACY_SCOPE.to_owned()
             } else {
                 "That hidden votes and ratings stay hidden: no privacy mechanism is logged, and this log's \
