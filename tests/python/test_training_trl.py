@@ -155,7 +155,7 @@ def test_training_that_breaks_off_is_on_record(auditor, start, tmp_path):
 
 
 def test_a_record_that_cannot_be_kept_saves_and_stops(auditor, start, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise audit.RecordingFailed("the disk is full")
 
     trainer = dpo(start, tmp_path / "out", callbacks=[auditor.callback()])

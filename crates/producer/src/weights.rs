@@ -15,7 +15,6 @@ use weight_digest::engine::Engine;
 use weight_digest::sketch::Sketch;
 
 use crate::audit::Audit;
-use crate::deferred::Deferred;
 use crate::error::{Error, Result};
 use crate::transaction::Logged;
 
@@ -298,6 +297,11 @@ impl Moved<'_> {
         self.after.sketch.buckets.minus(&self.before.sketch.buckets).l2()
     }
 
+    /// The data of the event, a `policy.update`.
+    pub fn event(&self) -> Value {
+        cbor::map(self.data())
+    }
+
     /// As the event holds it, but for the table.
     fn data(&self) -> Vec<(&'static str, Value)> {
         let Self { before, after, delta, learned_from: (entries, annotations), .. } = self;
@@ -328,16 +332,6 @@ impl Moved<'_> {
             data.push(("structure_changes", Value::from(self.structure_changes)));
         }
         data
-    }
-}
-
-impl Deferred {
-    /// Logs an update whose weights were digested elsewhere.
-    ///
-    /// # Errors
-    /// Those of [`Deferred::log_event`].
-    pub fn log_moved(&mut self, moved: &Moved<'_>) -> Result<Logged> {
-        self.log_event(EventType::PolicyUpdate, cbor::map(moved.data()))
     }
 }
 

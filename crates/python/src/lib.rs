@@ -4,6 +4,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `recorder` | a log that training writes to |
+//! | `open_log` | what is committed when |
 //! | `worker` | the thread that does what training need not wait for |
 //! | `place` | which annotations an update learned from |
 //! | `tensors` | weights where they are, in the memory of PyTorch |
@@ -13,6 +14,7 @@
 //! The interpreter's lock is given up before anything is written, hashed or waited for.
 
 mod failure;
+mod open_log;
 mod place;
 mod reading;
 mod recorder;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use producer::{
-    Annotation, Audit, Deferred, EntryChoice, InitOptions, Logged, LoggedCard, Passphrase,
-    PrivacyReport, PrivacySettings, RoundRequest, Weighed, write_whole,
+    Annotation, Audit, EntryChoice, InitOptions, LoggedCard, Passphrase, PrivacyReport,
+    PrivacySettings, RoundRequest, Weighed, write_whole,
 };
 use pyo3::prelude::*;
 use serde_json::{Value as Json, json};
@@ -18,9 +18,10 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
+use crate::open_log::{OpenLog, Shared, closed, lock};
 use crate::place::Place;
 use crate::tensors::{Described, Tensors};
-use crate::worker::{Job, Shared, Step, Worker, closed, lock};
+use crate::worker::{Job, Step, Worker};
 
 /// What a run says that ended without saying how, when the next one finds it.
 const UNKNOWN_END: &str = "unknown: the process ended without saying how";
@@ -68,7 +69,7 @@ impl Recorder {
             }
             let audit = Audit::open(&dir, passphrase.as_ref())?;
             check_same(&dir, &audit, &model, privacy.as_ref())?;
-            let log: Shared = Arc::new(Mutex::new(Some(Deferred::new(audit))));
+            let log: Shared = Arc::new(Mutex::new(Some(OpenLog::new(audit))));
             Ok(Self {
                 worker: Mutex::new(Worker::start(Arc::clone(&log))?),
                 log,
@@ -145,15 +146,15 @@ impl Recorder {
         Ok(py.detach(|| self.annotate(preferences))?)
     }
 
-    /// Has an event logged whose data is public, by the worker. `data` is a JSON object.
+    /// Has an event logged whose data is public, with the next commit. `data` is a JSON object.
     fn event(&self, py: Python<'_>, kind: &str, data: &str) -> PyResult<()> {
         let data: Json = serde_json::from_str(data).map_err(Failure::input)?;
         let (kind, data) = (EventType::from(kind), cbor::from_json(&data));
-        py.detach(|| self.worker()?.give(Job::Event(kind, data)))?;
+        py.detach(|| self.note(kind, data))?;
         Ok(())
     }
 
-    /// Has the numbers of a step logged, by the worker.
+    /// Has the numbers of a step logged, with the next commit.
     fn numbers(
         &self,
         py: Python<'_>,
@@ -168,7 +169,7 @@ impl Recorder {
             ("weights", policy.into()),
             ("metrics", cbor::map(metrics)),
         ]);
-        py.detach(|| self.worker()?.give(Job::Event(EventType::Metric, data)))?;
+        py.detach(|| self.note(EventType::Metric, data))?;
         Ok(())
     }
 
@@ -262,8 +263,12 @@ impl Recorder {
         py.detach(|| {
             let stopped = self.worker()?.stop();
             let Some(log) = lock(&self.log).take() else { return stopped };
-            let settled = if log.has_stopped() { Ok(()) } else { log.close(PATIENCE).map(drop) };
-            stopped.and(settled.map_err(Failure::from))
+            let settled = match log.into_deferred() {
+                Ok(Some(log)) => log.close(PATIENCE).map(drop).map_err(Failure::from),
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
+            };
+            stopped.and(settled)
         })?;
         Ok(())
     }
@@ -289,15 +294,15 @@ impl Recorder {
         work(lock(&self.log).as_mut().ok_or_else(closed)?.settled()?)
     }
 
+    fn note(&self, kind: EventType, data: ciborium::Value) -> Done<()> {
+        self.worker()?.check()?;
+        lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
+    }
+
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
         // Not by a child, either.
         drop(self.worker()?);
-        let mut log = lock(&self.log);
-        let mut transaction = log.as_mut().ok_or_else(closed)?.begin()?;
-        for annotation in annotations {
-            transaction.annotate(annotation)?;
-        }
-        let logged: Logged = transaction.commit()?;
+        let logged = lock(&self.log).as_mut().ok_or_else(closed)?.annotate(annotations)?;
         self.place().annotated(&logged);
         Ok((logged.first_index, logged.logged))
     }

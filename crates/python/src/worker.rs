@@ -1,43 +1,29 @@
-//! The thread that does what training need not wait for: it logs numbers, and digests weights between one optimizer
-//! step and the next. What it is given it does in order.
+//! The thread that does what training need not wait for: it digests weights between one optimizer step and the next,
+//! and keeps the log's files up to date. What it is given it does in order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ciborium::Value;
-use producer::{Copied, Deferred, Moved, Weighed};
+use producer::{Copied, Moved, Weighed};
 use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
+use crate::open_log::{OpenLog, Shared, closed, lock};
 use crate::tensors::Tensors;
 
 /// When nothing has come for so long, the log's files catch up with what is committed.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The log, shared by the thread that trains and the worker; none once it is closed.
-pub type Shared = Arc<Mutex<Option<Deferred>>>;
-
-/// Takes the log for a moment. A panic while it was taken has left a transaction that never happened.
-pub fn lock(log: &Shared) -> MutexGuard<'_, Option<Deferred>> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// That nothing can be logged any more.
-pub fn closed() -> Failure {
-    Failure::recording("the log is closed; open it again with track_training")
-}
-
 /// What there is to do.
 pub enum Job {
-    /// Logs an event.
-    Event(EventType, Value),
     /// Digests weights as they are now; what is logged is how they moved since the last time.
     Weights(Tensors, Step),
     /// Digests a checkpoint that is saved, and logs it under a name.
@@ -104,7 +90,7 @@ impl Worker {
     }
 
     /// The first failure is told once.
-    fn check(&self) -> Done<()> {
+    pub fn check(&self) -> Done<()> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
@@ -135,7 +121,7 @@ impl Bench {
                     continue;
                 }
                 Ok(job) => self.guarded(|bench| bench.run(job)),
-                Err(RecvTimeoutError::Timeout) => self.guarded(Self::settle),
+                Err(RecvTimeoutError::Timeout) => self.guarded(Self::catch_up),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if let Err(failure) = result {
@@ -154,9 +140,6 @@ impl Bench {
 
     fn run(&mut self, job: Job) -> Done<()> {
         match job {
-            Job::Event(kind, data) => {
-                lock(&self.log).as_mut().ok_or_else(closed)?.log_event(kind, data)?;
-            }
             Job::Weights(tensors, step) => self.weights(&tensors, &step)?,
             Job::Saved { name, path, metrics } => {
                 let weights = Weighed::saved(&path, &Cpu, &|_| ())?;
@@ -190,7 +173,7 @@ impl Bench {
             metrics: &step.metrics,
             policy: Some(&step.policy),
         };
-        lock(&self.log).as_mut().ok_or_else(closed)?.log_moved(&moved)?;
+        self.note(EventType::PolicyUpdate, moved.event())?;
         self.last = Some(Before { weighed: after, first: false });
         Ok(())
     }
@@ -205,16 +188,14 @@ impl Bench {
             ("root", Value::Bytes(weights.digest.root.to_vec())),
             ("metrics", cbor::map(metrics)),
         ]);
-        lock(&self.log).as_mut().ok_or_else(closed)?.log_event(EventType::Metric, data)?;
-        Ok(())
+        self.note(EventType::Metric, data)
     }
 
-    fn settle(&mut self) -> Done<()> {
-        if let Some(log) =
-            lock(&self.log).as_mut().filter(|log| log.is_waiting() && !log.has_stopped())
-        {
-            log.settled()?;
-        }
-        Ok(())
+    fn note(&self, kind: EventType, data: Value) -> Done<()> {
+        lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
+    }
+
+    fn catch_up(&mut self) -> Done<()> {
+        lock(&self.log).as_mut().map_or(Ok(()), OpenLog::catch_up)
     }
 }
