@@ -69,16 +69,17 @@ def test_importing_is_quick_and_brings_no_torch():
     script = (
         "import sys, time; start = time.process_time(); import rlhf_audit_trail; "
         "took = time.process_time() - start; "
-        "print(took, 'torch' in sys.modules, 'transformers' in sys.modules)"
+        "print(took, start, 'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     runs = [
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         for _ in range(5)
     ]
     runs = [run.stdout.split() for run in runs]
-    assert all(run[1:] == ["False", "False"] for run in runs)
-    # Of the processor, and the best of several: others work on this machine as well.
-    assert min(float(run[0]) for run in runs) < 0.05
+    assert all(run[2:] == ["False", "False"] for run in runs)
+    took, start = (min(float(run[at]) for run in runs) for at in (0, 1))
+    # 50 ms of the processor where Python itself starts in 15 ms; on a busy machine both take longer.
+    assert took < 0.05 * max(1, start / 0.015)
 
 
 def test_a_run_from_annotations_to_evidence(tmp_path, weights):
@@ -373,3 +374,38 @@ def test_a_damaged_folder_is_told_apart_from_bad_input(auditor):
         rate(auditor)
     (auditor.log_dir / "private" / "wal").unlink()
     refuses_to_track(auditor, "run", audit.LogDamaged, "restore the whole folder")
+
+
+FULL = """
+import resource, signal, sys
+from rlhf_audit_trail import AuditableRLHF, RecordingFailed
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+auditor = AuditableRLHF("tiny", base_dir=sys.argv[1])
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+try:
+    with auditor.track_training("run"):
+        logged = 0
+        # No file may grow beyond so many bytes: the first that would is the write-ahead log.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            for _ in range(1000):
+                logged += auditor.log_annotations(["p" * 500] * 8, ["r"] * 8, "ann", [1] * 8).count
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+except RecordingFailed as error:
+    assert "p" * 500 not in str(error)
+    print(logged)
+"""
+
+
+def test_a_full_disk_raises_and_loses_nothing_that_was_acknowledged(auditor, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().isdigit(), done.stderr
+    logged = int(done.stdout)
+    assert logged >= 8
+    with auditor.track_training("run"):
+        rate(auditor)
+    assert len(events(auditor, "annotation")) == logged + 3
+    assert verdict(auditor.log_dir)["verdict"] == "self-consistent"

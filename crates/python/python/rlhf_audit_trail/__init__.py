@@ -13,8 +13,6 @@ Importing this pulls in neither torch nor transformers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._engine import __version__
 from .auditor import AuditableRLHF, Checkpoint, Logged
 from .card import ModelCard
@@ -31,7 +29,11 @@ from .errors import (
 from .privacy import PrivacyConfig, PrivacyReport
 from .provenance import ChainVerification, ProvenanceReport
 
+# For type checkers alone: importing typing would take as long as all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .callback import AuditCallback
     from .trainers import auditable
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from .errors import BadInput, Unsupported
+
+# For type checkers alone: importing typing would take as long as all the rest.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # As safetensors spells them (https://github.com/huggingface/safetensors).
 _DTYPES = {

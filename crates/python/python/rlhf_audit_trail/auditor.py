@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from . import _engine, _inputs, _weights, card, provenance
 from .errors import AuditError, BadInput, NotTracking, Unsupported
 from .privacy import PrivacyConfig, PrivacyReport
 
+# For type checkers alone: importing typing would take as long as all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .callback import AuditCallback
 
 _POLICIES = ("scalars", "lora", "every_n", "full")

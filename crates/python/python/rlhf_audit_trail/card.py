@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import BadInput
+
+# For type checkers alone: importing typing would take as long as all the rest.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FORMATS = ("json", "eu_standard", "nist_standard")
 _PROVISIONS = {"eu_ai_act": ("eu",), "nist_draft": ("nist",), "both": ("eu", "nist")}
