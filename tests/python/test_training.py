@@ -83,6 +83,8 @@ def test_updates_lead_from_one_checkpoint_to_the_next(auditor, tmp_path):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     roots, moved = [], []
     with auditor.track_training("run"):
+        # Before training begins, as for DPO: the first update learned from it.
+        auditor.log_annotations(chosen=["better"], rejected=["worse"])
         auditor.watch(model)
         roots.append(auditor.checkpoint(epoch=0, model=model).root)
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
@@ -97,7 +99,7 @@ def test_updates_lead_from_one_checkpoint_to_the_next(auditor, tmp_path):
             before = now
         roots.append(auditor.checkpoint(epoch=1, metrics={"loss": loss}).root)
     updates = events(auditor, "policy.update")
-    assert [update["event_data"]["learned_from"]["annotations"] for update in updates] == [1, 2, 3]
+    assert [update["event_data"]["learned_from"]["annotations"] for update in updates] == [2, 2, 3]
     assert [update["event_data"]["step"] for update in updates] == [1, 2, 3]
     assert [update["event_data"]["delta_l2"] for update in updates] == pytest.approx(moved)
     metrics = updates[-1]["event_data"]["metrics"]

@@ -95,57 +95,56 @@ impl Copied {
 mod tests {
     use super::*;
     use safetensors::tensor::{Dtype as FileDtype, TensorView, serialize_to_file};
-    use weight_digest::checkpoint::Checkpoint;
-    use weight_digest::compute;
     use weight_digest::cpu::Cpu;
 
-    fn tensors(seed: u8) -> Vec<(&'static str, Dtype, FileDtype, Vec<usize>, Vec<u8>)> {
-        [
-            ("embed", Dtype::BF16, FileDtype::BF16, vec![5000, 2001]),
-            ("empty", Dtype::F32, FileDtype::F32, vec![0, 3]),
-            ("head", Dtype::F32, FileDtype::F32, vec![70_000]),
-            ("scalar", Dtype::I64, FileDtype::I64, vec![]),
-        ]
-        .map(|(name, dtype, file, shape)| {
-            let shape64: Vec<u64> = shape.iter().map(|side| *side as u64).collect();
-            let length = dtype.length(&shape64).unwrap() as usize;
-            let bytes = (0..length).map(|i| ((i * 7) >> 4) as u8 & 0x3f ^ seed).collect();
-            (name, dtype, file, shape, bytes)
-        })
-        .to_vec()
+    struct Sample {
+        name: &'static str,
+        dtype: Dtype,
+        shape: Vec<u64>,
+        bytes: Vec<u8>,
     }
 
-    fn shapes(seed: u8) -> Vec<Vec<u64>> {
-        let sides = |shape: &Vec<usize>| shape.iter().map(|side| *side as u64).collect();
-        tensors(seed).iter().map(|(.., shape, _)| sides(shape)).collect()
+    impl Sample {
+        fn held(&self) -> Held<'_> {
+            let Self { name, dtype, shape, bytes } = self;
+            Held { name, dtype: *dtype, shape, start: 0, bytes }
+        }
+    }
+
+    fn samples(seed: u8) -> [Sample; 4] {
+        [
+            ("embed", Dtype::BF16, vec![5000, 2001]),
+            ("empty", Dtype::F32, vec![0, 3]),
+            ("head", Dtype::F32, vec![70_000]),
+            ("scalar", Dtype::I64, vec![]),
+        ]
+        .map(|(name, dtype, shape)| {
+            let length = dtype.length(&shape).unwrap() as usize;
+            let bytes = (0..length).map(|i| (((i * 7) >> 4) as u8 & 0x3f) ^ seed).collect();
+            Sample { name, dtype, shape, bytes }
+        })
     }
 
     #[test]
     fn weights_in_memory_have_the_digest_and_sketch_of_the_saved_file() {
-        let (tensors, shapes) = (tensors(0), shapes(0));
+        let samples = samples(0);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
-        let views = tensors.iter().map(|(name, _, dtype, shape, bytes)| {
-            (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        let views = samples.iter().map(|sample| {
+            let dtype = match sample.dtype {
+                Dtype::BF16 => FileDtype::BF16,
+                Dtype::F32 => FileDtype::F32,
+                _ => FileDtype::I64,
+            };
+            let shape = sample.shape.iter().map(|side| *side as usize).collect();
+            (sample.name, TensorView::new(dtype, shape, &sample.bytes).unwrap())
         });
         serialize_to_file(views, None, &path).unwrap();
-        let saved = Checkpoint::open(&path).unwrap();
-        let (digest, sketch) = compute::digest_and_sketch(&saved, &Cpu, &|_| ()).unwrap();
+        let saved = Weighed::saved(&path, &Cpu, &|_| ()).unwrap();
         // In any order.
-        let held: Vec<Held<'_>> = tensors
-            .iter()
-            .zip(&shapes)
-            .rev()
-            .map(|((name, dtype, .., bytes), shape)| Held {
-                name,
-                dtype: *dtype,
-                shape,
-                start: 0,
-                bytes,
-            })
-            .collect();
+        let held: Vec<Held<'_>> = samples.iter().rev().map(Sample::held).collect();
         let weighed = Weighed::in_memory(&held, &Cpu).unwrap();
-        assert_eq!((weighed.digest, weighed.sketch), (digest, sketch));
+        assert_eq!((weighed.digest, weighed.sketch), (saved.digest, saved.sketch));
         let twice = [held.as_slice(), &held[..1]].concat();
         assert!(Weighed::in_memory(&twice, &Cpu).is_err());
         let short = [Held { bytes: &held[1].bytes[1..], ..held[1] }];
@@ -154,29 +153,14 @@ mod tests {
 
     #[test]
     fn a_copy_tells_what_changed_since() {
-        let (one, two, shapes) = (tensors(0), tensors(1), shapes(0));
-        let held = |tensors: &'static [(&'static str, Dtype, FileDtype, Vec<usize>, Vec<u8>)],
-                    shapes: &'static [Vec<u64>]| {
-            tensors
-                .iter()
-                .zip(shapes)
-                .map(|((name, dtype, .., bytes), shape)| Held {
-                    name,
-                    dtype: *dtype,
-                    shape,
-                    start: 0,
-                    bytes,
-                })
-                .collect::<Vec<_>>()
-        };
-        let (one, two, shapes) = (one.leak(), two.leak(), shapes.leak());
-        let (one, two) = (held(one, shapes), held(two, shapes));
+        let (one, two) = (samples(0), samples(1));
+        let all: Vec<Held<'_>> = one.iter().map(Sample::held).collect();
         let mut copied = Copied::default();
-        assert_eq!(copied.replace(&one), (Delta::default(), 4));
-        let (delta, changes) = copied.replace(&one);
+        assert_eq!(copied.replace(&all), (Delta::default(), 4));
+        let (delta, changes) = copied.replace(&all);
         assert_eq!((delta.changed, changes), (0, 0));
-        let expected = delta::compare(Dtype::I64, one[3].bytes, two[3].bytes).unwrap();
-        let (delta, changes) = copied.replace(&[one[0], two[3]]);
+        let expected = delta::compare(Dtype::I64, &one[3].bytes, &two[3].bytes).unwrap();
+        let (delta, changes) = copied.replace(&[one[0].held(), two[3].held()]);
         assert_eq!((delta.linf, delta.changed, changes), (expected.linf, 1, 2));
     }
 }

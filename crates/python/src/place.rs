@@ -14,12 +14,14 @@ pub struct Place {
     end: u64,
     /// Annotations since the last update.
     annotations: u64,
+    /// Whether any weights were seen. The first ones are where an update starts from, and none.
+    met: bool,
 }
 
 impl Place {
     /// A run that starts behind so many entries.
     pub fn starting(size: u64) -> Self {
-        Self { learned: size, end: size, annotations: 0 }
+        Self { learned: size, end: size, ..Self::default() }
     }
 
     /// Annotations were committed.
@@ -30,6 +32,9 @@ impl Place {
 
     /// What an update made now learned from: the entries, and how many annotations are among them.
     pub fn learn(&mut self) -> (Range<u64>, u64) {
+        if !std::mem::replace(&mut self.met, true) {
+            return (self.learned..self.learned, 0);
+        }
         let entries = self.learned..self.end;
         self.learned = self.end;
         (entries, std::mem::take(&mut self.annotations))
