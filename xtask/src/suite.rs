@@ -111,9 +111,11 @@ fn browser(workspace: &Workspace) -> Result<()> {
     node_test(workspace, files(workspace, "tests/browser", ".test.mjs")?)
 }
 
-/// Lints all Python there is, then checks our formats against implementations in Python.
+/// Lints all Python there is, checks our formats against implementations in Python, and tests our package.
 fn python(workspace: &Workspace) -> Result<()> {
     let python = toolchain::python(workspace)?;
+    toolchain::training(workspace)?;
+    toolchain::package(workspace)?;
     let module = |name: &str| {
         let mut command = Command::new(&python);
         command

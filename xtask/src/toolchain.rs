@@ -143,6 +143,61 @@ pub fn python(workspace: &Workspace) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// Adds PyTorch and TRL to the interpreter, in the versions of `tests/requirements-training.txt`. Where they cannot be
+/// had, the tests that train are left out and say so, but not in CI.
+pub fn training(workspace: &Workspace) -> Result<()> {
+    let python = python(workspace)?;
+    let requirements = workspace.path("tests/requirements-training.txt");
+    let installed_from = workspace.cache().join("venv/training-installed-from.txt");
+    let _lock = workspace.lock()?;
+    if same_content(&requirements, &installed_from) {
+        return Ok(());
+    }
+    say("installing PyTorch and TRL, several gigabytes (minutes)");
+    let installed = shell::run(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .arg("--requirement")
+            .arg(&requirements),
+    );
+    match installed {
+        Err(error) if env::var_os("CI").is_none() => {
+            say(format_args!("going on without PyTorch and TRL: {error:#}"));
+            Ok(())
+        }
+        installed => {
+            installed.context("cannot install the packages of tests/requirements-training.txt")?;
+            fs::copy(&requirements, &installed_from)?;
+            Ok(())
+        }
+    }
+}
+
+/// Builds our Python package, as a wheel that is installed into the interpreter.
+pub fn package(workspace: &Workspace) -> Result<()> {
+    let python = python(workspace)?;
+    let wheels = workspace.cache().join("wheels");
+    let _lock = workspace.lock()?;
+    if wheels.is_dir() {
+        fs::remove_dir_all(&wheels).context("cannot empty .cache/wheels")?;
+    }
+    shell::run(
+        Command::new(&python)
+            .args(["-m", "maturin", "build", "--quiet", "--profile", "dev", "--strip", "--out"])
+            .arg(&wheels)
+            .current_dir(&workspace.root),
+    )
+    .context("cannot build the wheel of the Python package")?;
+    shell::run(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-index", "--no-deps", "--force-reinstall", "rlhf-audit-trail"])
+            .arg("--find-links")
+            .arg(&wheels),
+    )
+    .context("cannot install the wheel of the Python package")
+}
+
 /// A Chromium that the browser tests can drive. `CHROMIUM` names one that is not on the path.
 pub fn chromium(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(path) = env::var_os("CHROMIUM").map(PathBuf::from) {

@@ -13,7 +13,7 @@ use trail::merkle::{self, Hash, NodeReader};
 use trail::note::Note;
 use trail::report::Report;
 use trail::tile::{CheckedEntries, TileError, TileTree};
-use trail::verify::{self, Earlier, EntryStream, MANY_ANCHORS, OlderRoot, Parts, Question};
+use trail::verify::{self, Earlier, EntryStream, OlderRoot, Parts, Question};
 
 use crate::failure::Failure;
 use crate::remote::RemoteLog;
@@ -24,34 +24,12 @@ pub fn verify(target: &str, question: &Question<'_>) -> Result<Report, Failure> 
         return remote(target, question);
     }
     let path = Path::new(target);
-    if path.is_dir() { folder(path, question) } else { file(path, question) }
+    if path.is_dir() { Ok(LogReader::open(path)?.verify(question)?) } else { file(path, question) }
 }
 
 fn file(path: &Path, question: &Question<'_>) -> Result<Report, Failure> {
     let bytes = fs::read(path).map_err(|e| Failure::file(path, "read the file", &e))?;
     verify::verify(&bytes, question).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
-}
-
-/// A folder is read entry by entry, whatever its size. Its card is verified when it is the newest thing
-/// in the log but for notices of publication.
-fn folder(dir: &Path, question: &Question<'_>) -> Result<Report, Failure> {
-    let log = LogReader::open(dir)?;
-    let card = log.current_card()?;
-    let published = log.published(MANY_ANCHORS)?;
-    let transitions = log.transition_heads()?;
-    let heads =
-        transitions.iter().chain(published.heads()).chain(card.as_ref().map(|card| &card.head));
-    let heads = heads.chain([log.head()]);
-    let chained = chain(heads, &TileTree::new(&log, log.size()));
-    let mut parts = Parts {
-        heads: chained.map_err(|e| Failure::input(format!("{}: {e}", dir.display())))?,
-        anchors: published.anchors(),
-        ..Parts::default()
-    };
-    parts.card = card.map(|card| Cow::Owned(card.bytes));
-    parts.keys = keys_beside(dir);
-    let entries = CheckedEntries::new(&log, log.size()).map(|entry| entry.map(Cow::Owned));
-    Ok(verify::verify_parts(&parts, EntryStream::All(Box::new(entries)), question))
 }
 
 /// The heads by size, one for each, with the proof that each continues the one before it.
@@ -174,12 +152,4 @@ fn only_events(entry: Vec<u8>) -> Result<Cow<'static, [u8]>, String> {
 fn head(note: &str, path: &[Hash]) -> Head {
     let proof = path.iter().map(|hash| HashBytes::new(*hash)).collect();
     Head { note: note.to_owned(), proof }
-}
-
-/// The key that the producer wrote beside the log: it shows that the folder agrees with itself, and
-/// never counts as chosen.
-fn keys_beside(dir: &Path) -> Vec<String> {
-    let text = fs::read_to_string(dir.join("policy").join("policy")).unwrap_or_default();
-    let keys = text.lines().filter_map(|line| line.strip_prefix("log ")?.split_whitespace().next());
-    keys.map(str::to_owned).collect()
 }

@@ -207,11 +207,16 @@ impl Audit {
     /// # Errors
     /// An earlier error has stopped this writer.
     pub fn begin(&mut self) -> Result<Transaction<'_>> {
+        self.begin_either(false)
+    }
+
+    /// The same; if `deferred`, what it commits is carried into the log's files later.
+    pub(crate) fn begin_either(&mut self, deferred: bool) -> Result<Transaction<'_>> {
         if self.stopped {
             return Err(Error::Stopped);
         }
         self.take_published();
-        let mut transaction = Transaction::new(self);
+        let mut transaction = Transaction::new(self, deferred);
         transaction.note_publications()?;
         Ok(transaction)
     }
@@ -299,6 +304,11 @@ impl Audit {
         self.head().checkpoint.size
     }
 
+    /// The number of entries with those that are committed and under no head yet.
+    pub(crate) fn committed_size(&self) -> u64 {
+        self.wal.last_commit().map_or_else(|| self.size(), |commit| commit.size)
+    }
+
     /// The public part of the log, as of the newest head.
     pub fn reader(&self) -> LogReader {
         LogReader::at(self.folder.clone(), self.head().clone())
@@ -377,6 +387,11 @@ impl Audit {
         let result = self.wal.rollback().and_then(|()| self.vault.subjects.rollback());
         // What could not be taken back is ignored by the next start; until then nothing may follow it.
         self.stopped = result.is_err();
+        // Who has a pseudonym in an earlier commit is looked up in the vault from now on. Where that fails, the
+        // writer has stopped, and says so the next time.
+        if !self.stopped {
+            let _ = self.finish();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use trail::event::{EventError, EventType};
 use weight_digest::checkpoint::CheckpointError;
 use weight_digest::compute::StructureChange;
+use weight_digest::part::PartError;
 
 use crate::annotation::AnnotationFault;
 use crate::past::NotPast;
@@ -148,6 +149,9 @@ pub enum Error {
     /// Weights that cannot be digested.
     #[error(transparent)]
     Weights(#[from] CheckpointError),
+    /// Weights in memory that cannot be digested.
+    #[error(transparent)]
+    Held(#[from] PartError),
     /// Two checkpoints that do not hold the same tensors.
     #[error(
         "{} and {} do not hold the same tensors: {}. If that is meant, say --allow-structure-change",

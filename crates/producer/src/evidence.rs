@@ -73,7 +73,7 @@ impl LogReader {
     }
 
     /// The heads by size, one for each, with the proof that each continues the one before it.
-    fn chain<'a>(
+    pub(crate) fn chain<'a>(
         &self,
         heads: impl Iterator<Item = &'a SignedHead>,
         tree: &TileTree<'_, Self>,

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::faults::{Faults, Plan};
 use crate::head::SignedHead;
 use crate::signer::LogKeys;
-use crate::{Annotation, Audit, InitOptions, LogReader};
+use crate::{Annotation, Audit, Deferred, InitOptions, LogReader, Transaction};
 
 /// What is known about a transaction from the outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +69,18 @@ impl World {
         Audit::open_on(&self.disk, &self.log(), None).unwrap()
     }
 
-    /// One life of a process: it opens the log and writes until something goes wrong or it has enough.
+    /// One life of a process: it opens the log and writes until something goes wrong or it has enough. In every
+    /// other life the log's files follow later, sometimes not before the next start.
     fn live(&mut self) -> Result<()> {
-        let mut audit = Audit::open_on(&self.disk, &self.log(), None)?;
-        for _ in 0..self.rng.random_range(1..4) {
+        let mut log = Deferred::new(Audit::open_on(&self.disk, &self.log(), None)?);
+        let defers = self.rng.random();
+        for _ in 0..self.rng.random_range(1..if defers { 8 } else { 4 }) {
             let id = self.transactions.len() as u64;
             let events = *[1, 2, 5, 40, 300].get(self.rng.random_range(0..5)).unwrap();
+            let settle = !defers || self.rng.random_ratio(1, 4);
+            let begun = if settle { log.settled()?.begin() } else { log.begin() };
             self.transactions.push((events, Outcome::Open));
-            let result = write(&mut audit, id, events, &mut self.rng);
+            let result = begun.and_then(|begun| write(begun, id, events, &mut self.rng));
             self.transactions[id as usize].1 = match &result {
                 Ok(()) | Err(Error::Unfinished { .. }) => Outcome::There,
                 Err(Error::Undecided { .. }) => Outcome::Open,
@@ -84,9 +88,9 @@ impl World {
             };
             // Not every error ends the writer; if this one did, it says so from now on.
             if let Err(error) = result
-                && audit.stopped
+                && log.has_stopped()
             {
-                assert!(matches!(audit.begin(), Err(Error::Stopped)));
+                assert!(matches!(log.begin(), Err(Error::Stopped)));
                 return Err(error);
             }
             self.see_heads();
@@ -163,9 +167,8 @@ impl Checked {
 }
 
 /// Writes one transaction: metrics and annotations that name it.
-fn write(audit: &mut Audit, id: u64, events: u64, rng: &mut StdRng) -> Result<()> {
+fn write(mut transaction: Transaction<'_>, id: u64, events: u64, rng: &mut StdRng) -> Result<()> {
     let annotations = rng.random();
-    let mut transaction = audit.begin()?;
     for i in 0..events {
         if annotations && i % 7 != 3 {
             let annotator = format!("annotator {}", rng.random_range(0..30));
@@ -346,6 +349,47 @@ fn a_transaction_with_a_hole_is_not_committed() {
     assert!(results[failed + 1..].iter().all(|later| matches!(later, Err(Error::Stopped))));
     assert!(matches!(transaction.commit(), Err(Error::Stopped)));
     assert_eq!(audit.log_event(EventType::Metric, large()).unwrap().size, 2);
+}
+
+/// Who has a pseudonym in a commit that waits keeps it, whatever is taken back meanwhile.
+#[test]
+fn one_person_has_one_pseudonym_in_commits_that_wait() {
+    let world = World::new(0);
+    let mut log = Deferred::new(world.open());
+    let mut rate = |taken_back: bool| {
+        let mut transaction = log.begin().unwrap();
+        transaction.annotate(rating(0, "ann".into())).unwrap();
+        if !taken_back {
+            transaction.commit().unwrap();
+        }
+    };
+    [false, false, true, false, true, false].into_iter().for_each(&mut rate);
+    log.log_event(EventType::Metric, cbor::map([("id", Value::from(1))])).unwrap();
+    assert!(log.is_waiting());
+    assert!(LogReader::open(&world.log()).unwrap().size() < log.size());
+    drop(log);
+    drop(world.open());
+    let entries = check_log(&world.log(), &world.keys);
+    let events: Vec<_> = entries.iter().map(|entry| Event::decode(entry).unwrap()).collect();
+    let mut pseudonyms = events.iter().filter_map(|event| event.get("annotator"));
+    let first = pseudonyms.next().unwrap();
+    assert_eq!((pseudonyms.clone().count(), events.len()), (3, 6));
+    assert!(pseudonyms.all(|pseudonym| pseudonym == first));
+}
+
+/// The log's files follow by themselves once much waits.
+#[test]
+fn not_much_waits() {
+    let world = World::new(0);
+    let mut log = Deferred::new(world.open());
+    let large = || cbor::map([("x", Value::Bytes(vec![0; 60_000]))]);
+    for _ in 0..100 {
+        log.log_event(EventType::Metric, large()).unwrap();
+    }
+    let waiting = log.size() - LogReader::open(&world.log()).unwrap().size();
+    assert!((1..80).contains(&waiting), "{waiting}");
+    assert_eq!(log.settled().unwrap().size(), 101);
+    assert_eq!(check_log(&world.log(), &world.keys).len(), 101);
 }
 
 /// What a refused transaction made for itself is gone, and the next one does without.

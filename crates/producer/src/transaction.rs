@@ -29,6 +29,9 @@ const WINDOW_BYTES: usize = 64 << 20;
 /// Fewer annotations than this are not worth a thread.
 const THREAD_SHARE: usize = 256;
 
+/// Of what waits in the write-ahead log to be carried into the log's files, at most about so many bytes.
+const MAX_WAITING: u64 = 4 << 20;
+
 /// What a transaction, or a whole import, has logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logged {
@@ -59,11 +62,13 @@ pub struct Transaction<'a> {
     noted: usize,
     /// Where values are released one by one: what was charged for them, and they themselves.
     pub(crate) batches: Batches,
+    /// Whether the log's files may follow later.
+    deferred: bool,
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(audit: &'a mut Audit) -> Self {
-        let next_index = audit.log.head().checkpoint.size;
+    pub(crate) fn new(audit: &'a mut Audit, deferred: bool) -> Self {
+        let next_index = audit.committed_size();
         if audit.privacy.as_ref().is_some_and(Privacy::is_strong) {
             // Pseudonyms last for a transaction then.
             audit.known.clear();
@@ -80,6 +85,7 @@ impl<'a> Transaction<'a> {
             committed: false,
             noted: 0,
             batches: Batches::default(),
+            deferred,
             audit,
         }
     }
@@ -186,7 +192,7 @@ impl<'a> Transaction<'a> {
         let first_index = self.first_index.unwrap_or(size);
         let logged = Logged { logged: self.logged, first_index, size };
         let audit = &mut *self.audit;
-        if size > audit.log.head().checkpoint.size {
+        if size > audit.committed_size() {
             // Keys before what they seal: a record without its key would be lost content.
             let subjects = audit.vault.subjects.sync()?;
             if let Err(error) = audit.wal.commit(Commit { size, subjects }) {
@@ -199,7 +205,9 @@ impl<'a> Transaction<'a> {
             audit.vault.subjects.keep();
             audit.sequencer = self.sequencer.clone();
             audit.forget_published(self.noted);
-            audit.finish()?;
+            if !self.deferred || audit.wal.len() >= MAX_WAITING {
+                audit.finish()?;
+            }
             for charged in &self.batches.charged {
                 audit.note_release(charged.round, charged.entry)?;
             }
@@ -230,7 +238,7 @@ impl<'a> Transaction<'a> {
 
     /// Logs `run.start` where an event of this type needs a run and none is open.
     pub(crate) fn ensure_run(&mut self, kind: &EventType) -> Result<()> {
-        if self.sequencer.needs_run(kind) { self.open_run() } else { Ok(()) }
+        if self.sequencer.needs_run(kind) { self.open_run(Vec::new()) } else { Ok(()) }
     }
 
     /// Starts a run, which otherwise the first event does.
@@ -238,14 +246,22 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// A run is open, or the write-ahead log cannot be written.
     pub fn start_run(&mut self) -> Result<()> {
+        self.start_run_with(Vec::new())
+    }
+
+    /// Starts a run and says more about it, for example its hyperparameters. Keys that every run has stay as they are.
+    ///
+    /// # Errors
+    /// A run is open, what is said is too much for an event, or the write-ahead log cannot be written.
+    pub fn start_run_with(&mut self, details: Vec<(&str, Value)>) -> Result<()> {
         if self.sequencer.run().is_some() {
             return Err(Error::RunOpen);
         }
         self.count_one();
-        self.or_break(Self::open_run)
+        self.or_break(|tx| tx.open_run(details))
     }
 
-    fn open_run(&mut self) -> Result<()> {
+    fn open_run(&mut self, details: Vec<(&str, Value)>) -> Result<()> {
         self.flush_window()?;
         let run = RunId::from_bytes(*Uuid::now_v7().as_bytes()).ok_or(Error::NoRun)?;
         self.sequencer.start_run(run);
@@ -262,6 +278,11 @@ impl<'a> Transaction<'a> {
         ];
         if let Some(privacy) = privacy {
             data.push(("privacy", privacy.settings.event()?));
+        }
+        for (key, value) in details {
+            if data.iter().all(|(known, _)| *known != key) {
+                data.push((key, value));
+            }
         }
         let data = cbor::map(data);
         let entry = self.encode(EventType::RunStart, data)?;

@@ -91,6 +91,11 @@ impl Wal {
         self.last
     }
 
+    /// The bytes of what waits.
+    pub fn len(&self) -> u64 {
+        self.committed.offset
+    }
+
     /// Whether any of them concerns the vault.
     pub fn holds_private(&self) -> bool {
         self.private

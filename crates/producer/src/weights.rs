@@ -10,6 +10,7 @@ use trail::merkle::{Hash, sha256};
 use trail::{Event, EventType, cbor};
 use weight_digest::checkpoint::Checkpoint;
 use weight_digest::compute::{self, Comparison, Digest, OnBytes};
+use weight_digest::delta::Delta;
 use weight_digest::engine::Engine;
 use weight_digest::sketch::Sketch;
 
@@ -36,19 +37,51 @@ pub struct UpdateOptions {
     pub from_released: bool,
 }
 
+/// Weights, digested and sketched.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// The digest.
+    pub digest: Digest,
+    /// The sketch.
+    pub sketch: Sketch,
+}
+
+/// An update whose weights were digested elsewhere, before it was logged.
+#[derive(Clone, Debug)]
+pub struct Moved<'a> {
+    /// The weights before.
+    pub before: &'a Weighed,
+    /// The weights after.
+    pub after: &'a Weighed,
+    /// How the tensors that both have alike differ.
+    pub delta: &'a Delta,
+    /// How many tensors came, went, or changed their type or shape.
+    pub structure_changes: u64,
+    /// The annotations it learned from: the entries they lie between, and how many they are.
+    pub learned_from: (Range<u64>, u64),
+    /// Whether it learned from their released values only, on the caller's word.
+    pub from_released: bool,
+    /// Whether the whole sketch of the weights before, or after, goes into the log. Both do not fit.
+    pub whole: [bool; 2],
+    /// The optimizer's step.
+    pub step: Option<u64>,
+    /// Numbers measured, for example the loss.
+    pub metrics: &'a BTreeMap<String, f64>,
+    /// Which weights are digested, and when, where that is a choice: a word.
+    pub policy: Option<&'a str>,
+}
+
 /// An update as it was logged.
 #[derive(Clone, Debug)]
 pub struct LoggedUpdate {
     /// Where.
     pub logged: Logged,
     /// The weights before.
-    pub before: Digest,
+    pub before: Weighed,
     /// The weights after.
-    pub after: Digest,
+    pub after: Weighed,
     /// How far they moved.
     pub comparison: Comparison,
-    /// The sketches before and after.
-    pub sketches: [Sketch; 2],
     /// How far they moved by the sketches.
     pub sketch_delta_l2: f64,
     /// The annotations it learned from, by the entries they lie between.
@@ -97,53 +130,28 @@ impl Audit {
         if is_first && options.whole_sketch {
             return Err(Error::TwoSketches { base: base.to_owned() });
         }
-        let (before, sketch_before) = compute::digest_and_sketch(&old, self.engine.as_ref(), done)?;
-        let (after, sketch_after) = compute::digest_and_sketch(&new, self.engine.as_ref(), done)?;
-        let sketch_delta_l2 = sketch_after.buckets.minus(&sketch_before.buckets).l2();
+        let before = Weighed::of(&old, self.engine.as_ref(), done)?;
+        let after = Weighed::of(&new, self.engine.as_ref(), done)?;
         let learned_from = self.learned_from(options.learned_from.clone())?;
         let annotations = self.annotations_among(&learned_from, options.from_released)?;
-        let mut from = vec![
-            ("first", Value::from(learned_from.start)),
-            ("end", Value::from(learned_from.end)),
-            ("annotations", Value::from(annotations)),
-        ];
-        if options.from_released {
-            from.push(("values", "released".into()));
-        }
-        let delta = &comparison.total;
-        let mut data = vec![
-            ("root_before", hash(&before.root)),
-            ("root_after", hash(&after.root)),
-            ("table", hash(&self.keep_table(&after)?)),
-            ("delta_l2", Value::Float(delta.l2())),
-            ("delta_linf", Value::Float(delta.linf)),
+        let moved = Moved {
+            before: &before,
+            after: &after,
+            delta: &comparison.total,
+            structure_changes: comparison.structure.len() as u64,
+            learned_from: (learned_from.clone(), annotations),
             // Where nothing in the run has told of the weights yet, drift is counted from here.
-            ("sketch_before", sketched(&sketch_before, is_first)),
-            ("sketch_after", sketched(&sketch_after, options.whole_sketch)),
-            ("sketch_delta_l2", Value::Float(sketch_delta_l2)),
-            ("changed", Value::from(delta.changed)),
-            ("elements", Value::from(delta.elements)),
-            ("learned_from", cbor::map(from)),
-            ("metrics", metrics(&options.metrics)),
-        ];
-        data.extend(options.step.map(|step| ("step", Value::from(step))));
-        if delta.not_finite > 0 {
-            data.push(("not_finite", Value::from(delta.not_finite)));
-        }
-        if !comparison.structure.is_empty() {
-            data.push(("structure_changes", Value::from(comparison.structure.len() as u64)));
-        }
+            whole: [is_first, options.whole_sketch],
+            step: options.step,
+            metrics: &options.metrics,
+            from_released: options.from_released,
+            policy: None,
+        };
+        let mut data = moved.data();
+        data.push(("table", hash(&self.keep_table(&after.digest)?)));
+        let sketch_delta_l2 = moved.sketch_delta_l2();
         let logged = self.log_event(EventType::PolicyUpdate, cbor::map(data))?;
-        let sketches = [sketch_before, sketch_after];
-        Ok(LoggedUpdate {
-            logged,
-            before,
-            after,
-            comparison,
-            sketches,
-            sketch_delta_l2,
-            learned_from,
-        })
+        Ok(LoggedUpdate { logged, before, after, comparison, sketch_delta_l2, learned_from })
     }
 
     /// Logs a named checkpoint. The head after it is to be published, where heads are.
@@ -157,23 +165,45 @@ impl Audit {
         measured: &BTreeMap<String, f64>,
         done: OnBytes<'_>,
     ) -> Result<LoggedCheckpoint> {
-        if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
-            return Err(Error::CheckpointName);
-        }
-        let checkpoint = Checkpoint::open(weights)?;
-        let (digest, sketch) = compute::digest_and_sketch(&checkpoint, self.engine.as_ref(), done)?;
+        check_checkpoint_name(name)?;
+        let Weighed { digest, sketch } = Weighed::saved(weights, self.engine.as_ref(), done)?;
+        let logged = self.record_checkpoint(name, (&digest, &sketch), measured)?;
+        Ok(LoggedCheckpoint { logged, digest, sketch })
+    }
+
+    /// Logs a named checkpoint whose weights were digested elsewhere. The head after it is to be published, where
+    /// heads are.
+    ///
+    /// # Errors
+    /// The name is none, or those of [`Audit::log_event`] and [`Audit::publish`].
+    pub fn log_weighed_checkpoint(
+        &mut self,
+        name: &str,
+        weights: &Weighed,
+        measured: &BTreeMap<String, f64>,
+    ) -> Result<Logged> {
+        check_checkpoint_name(name)?;
+        self.record_checkpoint(name, (&weights.digest, &weights.sketch), measured)
+    }
+
+    fn record_checkpoint(
+        &mut self,
+        name: &str,
+        (digest, sketch): (&Digest, &Sketch),
+        measured: &BTreeMap<String, f64>,
+    ) -> Result<Logged> {
         let data = cbor::map([
             ("name", Value::from(name)),
             ("root", hash(&digest.root)),
-            ("table", hash(&self.keep_table(&digest)?)),
-            ("sketch", sketched(&sketch, true)),
+            ("table", hash(&self.keep_table(digest)?)),
+            ("sketch", sketched(sketch, true)),
             ("tensors", Value::from(digest.tensors.len() as u64)),
             ("bytes", Value::from(digest.bytes)),
             ("metrics", metrics(measured)),
         ]);
         let logged = self.log_event(EventType::Checkpoint, data)?;
         self.publish()?;
-        Ok(LoggedCheckpoint { logged, digest, sketch })
+        Ok(logged)
     }
 
     /// Keeps the per-tensor table beside the log, so that single tensors can be shown later, and returns
@@ -257,6 +287,75 @@ impl Audit {
         }
         Ok(annotations)
     }
+}
+
+impl Weighed {
+    /// Digests a saved checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be read, or changes meanwhile.
+    pub fn saved(path: &Path, engine: &dyn Engine, done: OnBytes<'_>) -> Result<Self> {
+        Self::of(&Checkpoint::open(path)?, engine, done)
+    }
+
+    fn of(checkpoint: &Checkpoint, engine: &dyn Engine, done: OnBytes<'_>) -> Result<Self> {
+        let (digest, sketch) = compute::digest_and_sketch(checkpoint, engine, done)?;
+        Ok(Self { digest, sketch })
+    }
+}
+
+impl Moved<'_> {
+    /// How far the weights moved, by the sketches.
+    pub fn sketch_delta_l2(&self) -> f64 {
+        self.after.sketch.buckets.minus(&self.before.sketch.buckets).l2()
+    }
+
+    /// The data of the event, a `policy.update`.
+    pub fn event(&self) -> Value {
+        cbor::map(self.data())
+    }
+
+    /// As the event holds it, but for the table.
+    fn data(&self) -> Vec<(&'static str, Value)> {
+        let Self { before, after, delta, learned_from: (entries, annotations), .. } = self;
+        let mut learned_from = vec![
+            ("first", Value::from(entries.start)),
+            ("end", Value::from(entries.end)),
+            ("annotations", Value::from(*annotations)),
+        ];
+        if self.from_released {
+            learned_from.push(("values", "released".into()));
+        }
+        let mut data = vec![
+            ("root_before", hash(&before.digest.root)),
+            ("root_after", hash(&after.digest.root)),
+            ("delta_l2", Value::Float(delta.l2())),
+            ("delta_linf", Value::Float(delta.linf)),
+            ("sketch_before", sketched(&before.sketch, self.whole[0])),
+            ("sketch_after", sketched(&after.sketch, self.whole[1])),
+            ("sketch_delta_l2", Value::Float(self.sketch_delta_l2())),
+            ("changed", Value::from(delta.changed)),
+            ("elements", Value::from(delta.elements)),
+            ("learned_from", cbor::map(learned_from)),
+            ("metrics", metrics(self.metrics)),
+        ];
+        data.extend(self.step.map(|step| ("step", Value::from(step))));
+        data.extend(self.policy.map(|policy| ("weights", Value::from(policy))));
+        if delta.not_finite > 0 {
+            data.push(("not_finite", Value::from(delta.not_finite)));
+        }
+        if self.structure_changes > 0 {
+            data.push(("structure_changes", Value::from(self.structure_changes)));
+        }
+        data
+    }
+}
+
+fn check_checkpoint_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+        return Err(Error::CheckpointName);
+    }
+    Ok(())
 }
 
 fn hash(hash: &Hash) -> Value {

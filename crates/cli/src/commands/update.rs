@@ -38,11 +38,11 @@ pub fn log_update(args: &LogUpdate, output: &Output) -> Done {
             "logged": logged,
             "first_index": first_index,
             "size": size,
-            "root_before": hex(&update.before.root),
-            "root_after": hex(&update.after.root),
+            "root_before": hex(&update.before.digest.root),
+            "root_after": hex(&update.after.digest.root),
             "delta": delta_json(&update.comparison),
-            "sketch_before": sketch_json(&update.sketches[0]),
-            "sketch_after": sketch_json(&update.sketches[1]),
+            "sketch_before": sketch_json(&update.before.sketch),
+            "sketch_after": sketch_json(&update.after.sketch),
             "sketch_delta_l2": update.sketch_delta_l2,
             "learned_from": [update.learned_from.start, update.learned_from.end],
             "device": choice.engine.name(),
@@ -54,7 +54,7 @@ pub fn log_update(args: &LogUpdate, output: &Output) -> Done {
             update.learned_from.end,
             delta_text(&update.comparison),
             update.sketch_delta_l2,
-            left_out_text(&update.sketches[1])
+            left_out_text(&update.after.sketch)
         ),
     );
     Ok(ExitCode::SUCCESS)
