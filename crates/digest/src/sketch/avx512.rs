@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::philox::{CALLS, MULTIPLIERS, ROUNDS, WEYL, WORDS};
-use super::{BLOCK, BUCKETS, Sketch, SketchKey};
+use super::{BLOCK, Sketch, SketchKey};
 
 /// How elements lie in lines of 64 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ pub enum Lines {
 impl Lines {
     fn width(self) -> usize {
         if self == Self::F32 { 4 } else { 2 }
+    }
+
+    /// The bits of 2. No smaller element has that bit, so all of them together have not.
+    fn two(self) -> u32 {
+        if self == Self::F32 { 0x4000_0000 } else { 0x4000 }
     }
 
     /// The bits, without the sign, of the smallest element that is left out.
@@ -45,9 +50,6 @@ struct Block<'a> {
     places: __m512i,
     signs: [u32; WORDS],
 }
-
-/// Sums, a line in a register.
-type Sums = [[i64; 8]; BUCKETS / 8];
 
 /// Whether the processor has what [`add`] needs.
 pub fn is_there() -> bool {
@@ -73,114 +75,192 @@ fn add_blocks(sketch: &mut Sketch, key: SketchKey, kind: Lines, first: u64, byte
             Block { lines, mask, places: places(kind, mask), signs: signs(key, block) }
         })
         .collect();
-    let mut sums: Sums = [[0; 8]; BUCKETS / 8];
-    let seen = match kind {
-        Lines::F32 => add_f32(&mut sums, &blocks),
-        Lines::BF16 => add_bf16(&mut sums, &blocks),
-        Lines::F16 => add_f16(&mut sums, &blocks),
-    };
-    // All bits of all elements together are at least each one's.
-    if seen >= kind.limit() && largest(kind, bytes) >= kind.limit() {
-        return false;
+    let sums = sketch.buckets.sums_mut();
+    if blocks.len() <= MOST_SMALL {
+        if put::<true>(sums, kind, &blocks, Put::Add) < kind.two() {
+            return true;
+        }
+        put::<true>(sums, kind, &blocks, Put::TakeOff);
     }
-    let all = sketch.buckets.sums_mut().iter_mut().zip(sums.as_flattened());
-    all.for_each(|(all, sum)| *all = all.wrapping_add(*sum));
-    true
+    // All bits of all elements together are at least each one's.
+    let seen = put::<false>(sums, kind, &blocks, Put::Add);
+    let fits = seen < kind.limit() || largest(kind, bytes) < kind.limit();
+    if !fits {
+        put::<false>(sums, kind, &blocks, Put::TakeOff);
+    }
+    fits
 }
 
-/// Sixteen floats a line. Returns all elements' bits together, without the sign.
+/// What is done with elements; taking off what was added leaves the sums as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    Add,
+    TakeOff,
+}
+
+/// Puts the blocks' elements, all of them less than 2 if they are to be small. Returns all their bits together,
+/// without the sign.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn add_f32(sums: &mut Sums, blocks: &[Block<'_>]) -> u32 {
-    let plus = _mm512_set1_epi32(SCALE << 23);
-    let minus = _mm512_set1_epi32(i32::MIN | SCALE << 23);
-    let mut seen = _mm512_setzero_si512();
-    for (line, [low, high]) in sums.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let mut sum = [_mm512_setzero_si512(); 2];
-        for block in blocks {
-            let at = line ^ (block.mask >> 4);
-            let raw = load(&block.lines[at]);
-            seen = _mm512_or_si512(seen, raw);
-            let signs = (block.signs[at / 2] >> (at % 2 * 16)) as u16;
-            let scaled = _mm512_add_epi32(raw, _mm512_mask_blend_epi32(signs, plus, minus));
-            let placed = _mm512_permutexvar_epi32(block.places, scaled);
-            add_scaled(&mut sum, _mm512_castsi512_ps(placed));
-        }
-        store(low, sum[0]);
-        store(high, sum[1]);
+fn put<const SMALL: bool>(sums: &mut [i64], kind: Lines, blocks: &[Block<'_>], how: Put) -> u32 {
+    match kind {
+        Lines::F32 => put_f32::<SMALL>(sums, blocks, how),
+        Lines::BF16 => put_bf16::<SMALL>(sums, blocks, how),
+        Lines::F16 => put_f16::<SMALL>(sums, blocks, how),
     }
+}
+
+/// Sixteen floats a line.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn put_f32<const SMALL: bool>(sums: &mut [i64], blocks: &[Block<'_>], how: Put) -> u32 {
+    let plus = _mm512_set1_epi32(scale(SMALL) << 23);
+    let minus = _mm512_set1_epi32(i32::MIN | scale(SMALL) << 23);
+    let seen = put_lines::<SMALL, 1>(sums, blocks, how, |block, at, raw| {
+        let signs = (block.signs[at / 2] >> (at % 2 * 16)) as u16;
+        let scaled = _mm512_add_epi32(raw, _mm512_mask_blend_epi32(signs, plus, minus));
+        [_mm512_castsi512_ps(_mm512_permutexvar_epi32(block.places, scaled))]
+    });
     _mm512_reduce_or_epi32(seen) as u32 & 0x7fff_ffff
 }
 
 /// Thirty-two upper halves of floats a line.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn add_bf16(sums: &mut Sums, blocks: &[Block<'_>]) -> u32 {
-    let plus = _mm512_set1_epi16((SCALE << 7) as i16);
-    let minus = _mm512_set1_epi16(i16::MIN | (SCALE << 7) as i16);
+fn put_bf16<const SMALL: bool>(sums: &mut [i64], blocks: &[Block<'_>], how: Put) -> u32 {
+    let plus = _mm512_set1_epi16((scale(SMALL) << 7) as i16);
+    let minus = _mm512_set1_epi16(i16::MIN | (scale(SMALL) << 7) as i16);
     let upper = _mm512_set1_epi32(i32::MIN >> 15);
-    let mut seen = _mm512_setzero_si512();
-    for (line, [a, b, c, d]) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let mut low = [_mm512_setzero_si512(); 2];
-        let mut high = low;
-        for block in blocks {
-            let at = line ^ (block.mask >> 5);
-            let raw = load(&block.lines[at]);
-            seen = _mm512_or_si512(seen, raw);
-            let scaled =
-                _mm512_add_epi16(raw, _mm512_mask_blend_epi16(block.signs[at], plus, minus));
-            let pairs = _mm512_permutexvar_epi16(block.places, scaled);
-            add_scaled(&mut low, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)));
-            add_scaled(&mut high, _mm512_castsi512_ps(_mm512_and_si512(pairs, upper)));
-        }
-        store(a, low[0]);
-        store(b, low[1]);
-        store(c, high[0]);
-        store(d, high[1]);
-    }
+    let seen = put_lines::<SMALL, 2>(sums, blocks, how, |block, at, raw| {
+        let scaled = _mm512_add_epi16(raw, _mm512_mask_blend_epi16(block.signs[at], plus, minus));
+        let pairs = _mm512_permutexvar_epi16(block.places, scaled);
+        [_mm512_slli_epi32::<16>(pairs), _mm512_and_si512(pairs, upper)]
+            .map(|floats| _mm512_castsi512_ps(floats))
+    });
     either_half(seen)
 }
 
 /// Thirty-two in half precision a line.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn add_f16(sums: &mut Sums, blocks: &[Block<'_>]) -> u32 {
+fn put_f16<const SMALL: bool>(sums: &mut [i64], blocks: &[Block<'_>], how: Put) -> u32 {
     let minus = _mm512_set1_epi16(i16::MIN);
-    let scale = _mm512_set1_ps((1_u64 << SCALE) as f32);
-    let mut seen = _mm512_setzero_si512();
-    for (line, [a, b, c, d]) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let mut low = [_mm512_setzero_si512(); 2];
-        let mut high = low;
-        for block in blocks {
-            let at = line ^ (block.mask >> 5);
-            let raw = load(&block.lines[at]);
-            seen = _mm512_or_si512(seen, raw);
-            let signed = _mm512_mask_add_epi16(raw, block.signs[at], raw, minus);
-            let placed = _mm512_permutexvar_epi16(block.places, signed);
-            let floats = _mm512_cvtph_ps(_mm512_castsi512_si256(placed));
-            add_scaled(&mut low, _mm512_mul_ps(floats, scale));
-            let floats = _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(placed));
-            add_scaled(&mut high, _mm512_mul_ps(floats, scale));
-        }
-        store(a, low[0]);
-        store(b, low[1]);
-        store(c, high[0]);
-        store(d, high[1]);
-    }
+    let scale = _mm512_set1_ps((1_u64 << scale(SMALL)) as f32);
+    let seen = put_lines::<SMALL, 2>(sums, blocks, how, |block, at, raw| {
+        let signed = _mm512_mask_add_epi16(raw, block.signs[at], raw, minus);
+        let placed = _mm512_permutexvar_epi16(block.places, signed);
+        [_mm512_castsi512_si256(placed), _mm512_extracti64x4_epi64::<1>(placed)]
+            .map(|halves| _mm512_mul_ps(_mm512_cvtph_ps(halves), scale))
+    });
     either_half(seen)
 }
 
-/// What the exponent of a float grows by when units of 2⁻⁴⁰ are counted. Added to its bits it multiplies
-/// every element that is not left out, except zero and what is close to it: those become less than a unit
-/// either way, and are rounded to 0. Added with the sign bit, it turns the sign over as well.
-const SCALE: i32 = 40;
+/// Lines of sums that are added to at a time. The lines that go to them lie beside each other in every block.
+const ABREAST: usize = 4;
 
-/// Rounds sixteen floats, half to even, and adds them to as many sums.
+/// Puts every line of the blocks, which `floats` signs, scales and brings to their places. Returns all lines'
+/// bits together.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn add_scaled(sums: &mut [__m512i; 2], units: __m512) {
+fn put_lines<const SMALL: bool, const FLOATS: usize>(
+    sums: &mut [i64],
+    blocks: &[Block<'_>],
+    how: Put,
+    floats: impl Fn(&Block<'_>, usize, __m512i) -> [__m512; FLOATS],
+) -> __m512i {
+    let line = 16 * FLOATS;
+    let mut seen = _mm512_setzero_si512();
+    for (group, to) in sums.chunks_exact_mut(line * ABREAST).enumerate() {
+        let mut added = [[[_mm512_setzero_si512(); 2]; FLOATS]; ABREAST];
+        for block in blocks {
+            let first = group * ABREAST ^ block.mask / line;
+            for (n, added) in added.iter_mut().enumerate() {
+                let raw = load(&block.lines[first ^ n]);
+                seen = _mm512_or_si512(seen, raw);
+                let floats = floats(block, first ^ n, raw);
+                added
+                    .iter_mut()
+                    .zip(floats)
+                    .for_each(|(to, floats)| add_scaled::<SMALL>(to, floats));
+            }
+        }
+        let added =
+            added.as_flattened().iter().flat_map(|sums| units::<SMALL>(*sums, blocks.len()));
+        for (to, units) in to.as_chunks_mut::<8>().0.iter_mut().zip(added) {
+            let sum = load_sums(to);
+            let sum = match how {
+                Put::Add => _mm512_add_epi64(sum, units),
+                Put::TakeOff => _mm512_sub_epi64(sum, units),
+            };
+            store(to, sum);
+        }
+    }
+    seen
+}
+
+/// By which power of two elements are multiplied before they are added: until they count units of 2⁻⁴⁰, or if they
+/// are small, as [`add_small`] wants it.
+///
+/// Added to a float's exponent it multiplies every element that is not left out, except zero and what is close to
+/// it: those become less than a unit either way, and are rounded to 0. Added with the sign bit, it turns the
+/// sign over as well.
+const fn scale(small: bool) -> i32 {
+    if small { 5 } else { 40 }
+}
+
+/// Adds sixteen scaled elements, each rounded, half to even, to a whole number of units, to as many sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn add_scaled<const SMALL: bool>(sums: &mut [__m512i; 2], scaled: __m512) {
+    if SMALL {
+        return add_small(sums, scaled);
+    }
     const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    let low = _mm512_cvt_roundps_epi64::<NEAREST>(_mm512_castps512_ps256(units));
-    let high = _mm512_cvt_roundps_epi64::<NEAREST>(_mm512_extractf32x8_ps::<1>(units));
+    let low = _mm512_cvt_roundps_epi64::<NEAREST>(_mm512_castps512_ps256(scaled));
+    let high = _mm512_cvt_roundps_epi64::<NEAREST>(_mm512_extractf32x8_ps::<1>(scaled));
     sums[0] = _mm512_add_epi64(sums[0], low);
     sums[1] = _mm512_add_epi64(sums[1], high);
+}
+
+/// 1.5 · 2⁸: the last bit of its sum with an element of less than 64 is 2⁻¹⁵.
+const COARSE: f32 = 384.0;
+
+/// 1.5 · 2⁻¹²: the last bit of its sum with what is then left of the element is 2⁻³⁵, a unit.
+const FINE: f32 = 1.5 / 4096.0;
+
+/// Blocks of small elements that are put at a time: each adds at most 2²¹ to a sum of 32 bits.
+const MOST_SMALL: usize = 512;
+
+/// Elements of less than 64, of which 2⁻³⁵ is a unit. The bits of a float close to one of the constants count
+/// its last bit, and can be added as whole numbers, with the constant's each time: in the first sums multiples of
+/// 2⁻¹⁵, in the second ones what is left.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn add_small(sums: &mut [__m512i; 2], scaled: __m512) {
+    const LEFT: i32 = 15 << 4 | _MM_FROUND_NO_EXC;
+    let coarse = _mm512_add_ps(scaled, _mm512_set1_ps(COARSE));
+    let left = _mm512_reduce_ps::<LEFT>(scaled);
+    let fine = _mm512_add_ps(left, _mm512_set1_ps(FINE));
+    sums[0] = _mm512_add_epi32(sums[0], _mm512_castps_si512(coarse));
+    sums[1] = _mm512_add_epi32(sums[1], _mm512_castps_si512(fine));
+}
+
+/// In units, sums of so many elements each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn units<const SMALL: bool>(sums: [__m512i; 2], added: usize) -> [__m512i; 2] {
+    if !SMALL {
+        return sums;
+    }
+    let without = |sums, constant: f32| {
+        let constants = constant.to_bits().wrapping_mul(added as u32);
+        _mm512_sub_epi32(sums, _mm512_set1_epi32(constants as i32))
+    };
+    let (coarse, fine) = (without(sums[0], COARSE), without(sums[1], FINE));
+    let together = |coarse, fine| {
+        let coarse = _mm512_slli_epi64::<20>(_mm512_cvtepi32_epi64(coarse));
+        _mm512_add_epi64(coarse, _mm512_cvtepi32_epi64(fine))
+    };
+    [
+        together(_mm512_castsi512_si256(coarse), _mm512_castsi512_si256(fine)),
+        together(_mm512_extracti64x4_epi64::<1>(coarse), _mm512_extracti64x4_epi64::<1>(fine)),
+    ]
 }
 
 /// Which element of a line goes to each place.
@@ -275,6 +355,13 @@ fn largest(kind: Lines, bytes: &[u8]) -> u32 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(line: &[u8; 64]) -> __m512i {
+    // SAFETY: the reference is to 64 initialised bytes, and the instruction takes any alignment.
+    unsafe { _mm512_loadu_si512(std::ptr::from_ref(line).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_sums(line: &[i64; 8]) -> __m512i {
     // SAFETY: the reference is to 64 initialised bytes, and the instruction takes any alignment.
     unsafe { _mm512_loadu_si512(std::ptr::from_ref(line).cast()) }
 }

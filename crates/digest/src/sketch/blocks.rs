@@ -240,6 +240,41 @@ mod tests {
         }
     }
 
+    /// Every element of less than 2 in 16 bits; of floats, those a rounding away from each other.
+    fn small(dtype: Dtype) -> Vec<u8> {
+        let halves = (0..0x4000_u16).flat_map(|bits| [bits, bits | 0x8000]);
+        if dtype != Dtype::F32 {
+            return halves.flat_map(u16::to_le_bytes).collect();
+        }
+        let lower = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+        let floats = halves.flat_map(|upper| lower.map(|lower| u32::from(upper) << 16 | lower));
+        floats.flat_map(u32::to_le_bytes).collect()
+    }
+
+    /// What was added before the other was seen is taken off again.
+    #[test]
+    fn small_elements_and_one_among_them_that_is_not() {
+        let cases = [
+            (Dtype::F32, [2.0_f32, f32::INFINITY].map(|float| float.to_le_bytes().to_vec())),
+            (
+                Dtype::BF16,
+                [bf16::from_f32(2.0), bf16::INFINITY].map(|float| float.to_le_bytes().to_vec()),
+            ),
+            (
+                Dtype::F16,
+                [f16::from_f32(2.0), f16::INFINITY].map(|float| float.to_le_bytes().to_vec()),
+            ),
+        ];
+        for (dtype, others) in cases {
+            let mut bytes = small(dtype);
+            assert_eq!(sketch_of(dtype, 0, &bytes), slowly(dtype, 0, &bytes), "{dtype:?}");
+            for other in others {
+                bytes[..other.len()].copy_from_slice(&other);
+                assert_eq!(sketch_of(dtype, 0, &bytes), slowly(dtype, 0, &bytes), "{dtype:?}");
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
