@@ -169,7 +169,7 @@ fn put_lines<const SMALL: bool, const FLOATS: usize>(
     for (group, to) in sums.chunks_exact_mut(line * ABREAST).enumerate() {
         let mut added = [[[_mm512_setzero_si512(); 2]; FLOATS]; ABREAST];
         for block in blocks {
-            let first = group * ABREAST ^ block.mask / line;
+            let first = (group * ABREAST) ^ (block.mask / line);
             for (n, added) in added.iter_mut().enumerate() {
                 let raw = load(&block.lines[first ^ n]);
                 seen = _mm512_or_si512(seen, raw);
