@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +13,18 @@ pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", name(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", line(command));
+    }
+    Ok(())
+}
+
+/// Like [`run`], for a command that runs beside others: what it says on standard output is printed in one piece,
+/// when it has ended.
+pub fn run_apart(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("cannot start {}", name(command)))?;
+    io::stdout().lock().write_all(&output.stdout).context("cannot print what was said")?;
+    if !output.status.success() {
+        bail!("{} ended with {}", line(command), output.status);
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 //! own runner.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -14,40 +16,62 @@ use crate::shell::{self, say};
 use crate::toolchain;
 use crate::workspace::Workspace;
 
+/// A part of the suite, by its name.
 type Part = (&'static str, fn(&Workspace) -> Result<()>);
 
-const PARTS: [Part; 4] = [("rust", rust), ("node", node), ("python", python), ("browser", browser)];
+/// Stages, one after the other, of lanes, beside each other, of parts, one after the other. Rust's tests take all
+/// cores, those of the other languages about one.
+const STAGES: [&[&[Part]]; 2] =
+    [&[&[("rust", rust)]], &[&[("python", python)], &[("node", node), ("browser", browser)]]];
 
 /// Runs the named parts of the suite, or all; one that fails does not keep the others from running.
 pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
-    let names: Vec<&String> = names.iter().filter(|name| *name != "--").collect();
+    let known: Vec<&str> = STAGES.concat().concat().into_iter().map(|(part, _)| part).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != "--").collect();
     for name in &names {
         ensure!(
-            PARTS.iter().any(|(part, _)| part == name),
+            known.contains(name),
             "no part of the tests is called `{name}`; there are: {}",
-            PARTS.map(|(part, _)| part).join(", ")
+            known.join(", ")
         );
     }
+    let wanted = |part: &&Part| names.is_empty() || names.contains(&part.0);
     pkg::build(workspace, pkg::Module::Whole)?;
-    let mut results = Vec::new();
-    let mut failed = false;
-    for (part, run) in PARTS {
-        if !names.is_empty() && !names.iter().any(|name| *name == part) {
-            continue;
-        }
-        say(format_args!("testing {part}"));
-        let start = Instant::now();
-        let result = run(workspace);
-        let word = if result.is_ok() { "passed" } else { "FAILED" };
-        results.push(format!("{part} {word} in {} s", start.elapsed().as_secs()));
-        if let Err(error) = result {
-            eprintln!("error: {error:#}");
-            failed = true;
-        }
+    let mut outcomes = Vec::new();
+    for lanes in STAGES {
+        let outcome = |part: &Part| outcome(workspace, part);
+        thread::scope(|scope| {
+            let lane = |lane: &'static [Part]| lane.iter().filter(wanted).map(outcome).collect();
+            let lanes: Vec<ScopedJoinHandle<'_, Vec<Outcome>>> =
+                lanes.iter().map(|parts| scope.spawn(move || lane(parts))).collect();
+            for lane in lanes {
+                outcomes.extend(lane.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+        });
     }
-    say(results.join(", "));
-    ensure!(!failed, "not all tests passed");
+    let lines: Vec<&str> = outcomes.iter().map(|outcome| outcome.line.as_str()).collect();
+    say(lines.join(", "));
+    ensure!(outcomes.iter().all(|outcome| outcome.passed), "not all tests passed");
     Ok(())
+}
+
+/// How a part of the suite ended.
+struct Outcome {
+    passed: bool,
+    line: String,
+}
+
+/// Runs a part.
+fn outcome(workspace: &Workspace, (part, run): &Part) -> Outcome {
+    say(format_args!("testing {part}"));
+    let start = Instant::now();
+    let result = run(workspace);
+    let passed = result.is_ok();
+    if let Err(error) = result {
+        eprintln!("error: {part}: {error:#}");
+    }
+    let word = if passed { "passed" } else { "FAILED" };
+    Outcome { passed, line: format!("{part} {word} in {} s", start.elapsed().as_secs()) }
 }
 
 /// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
@@ -126,7 +150,7 @@ fn python(workspace: &Workspace) -> Result<()> {
     };
     let lint = shell::run(module("ruff").arg("check"));
     let format = shell::run(module("ruff").args(["format", "--check"]));
-    let tests = shell::run(
+    let tests = shell::run_apart(
         module("pytest")
             .args(["-o", "cache_dir=.cache/pytest", "tests/python"])
             .env("RLHF_AUDIT", workspace.rlhf_audit()?),

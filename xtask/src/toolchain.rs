@@ -103,8 +103,13 @@ pub fn npm(workspace: &Workspace) -> Result<()> {
     let tests = workspace.path("tests");
     let lock_file = tests.join("package-lock.json");
     let installed_from = tests.join("node_modules/.installed-from.json");
+    // Before waiting as well, for whatever else is being installed.
+    let installed = || same_content(&lock_file, &installed_from);
+    if installed() {
+        return Ok(());
+    }
     let _lock = workspace.lock()?;
-    if same_content(&lock_file, &installed_from) {
+    if installed() {
         return Ok(());
     }
     say("installing the npm packages of tests/");
