@@ -3,21 +3,29 @@
 //! A library that reads numbers or dates has edges by the hundred that say nothing of a format, and the
 //! compiler makes code of generic ones in every crate that calls them. So edges are told apart by the lines
 //! that their instructions were compiled from: those in a file of `crates/` are the workspace's, unless a
-//! macro of a library's wrote the code there.
+//! macro of a library's wrote the code there. What another target covers is known: the same function is called there,
+//! with bytes that come to it more directly.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
 use anyhow::{Context, Result};
+use object::{Object as _, Relocation};
+
+/// An edge, by its place in the fuzzer's table of them.
+pub type Edge = usize;
 
 /// The line tables of a fuzzer.
 pub struct Edges {
     loader: Loader,
     /// Where the table of its edges lies in the file's own addresses.
     table: u64,
+    /// The edges, by the address of their first instruction.
+    at: HashMap<u64, Edge>,
     /// The workspace's root.
     root: PathBuf,
     /// The lines of the files that were looked up.
@@ -31,22 +39,32 @@ impl Edges {
             .map_err(|error| anyhow::anyhow!("{error}"))
             .with_context(|| format!("cannot read the line tables of {}", fuzzer.display()))?;
         let table = loader.get_section_range(b"__sancov_pcs").context("the fuzzer has no edges")?;
-        Ok(Self { loader, table: table.begin, root: root.to_owned(), lines: RefCell::default() })
+        let at = addresses(&fs::read(fuzzer)?, table.begin..table.end)
+            .with_context(|| format!("cannot read the edges of {}", fuzzer.display()))?;
+        let (table, root) = (table.begin, root.to_owned());
+        Ok(Self { loader, table, at, root, lines: RefCell::default() })
     }
 
-    /// Of the edges that libFuzzer said were new (`-print_pcs=1`), how many each place of the workspace's own
-    /// code has. An edge of a library's function is the workspace's where it was inlined there.
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Of the edges that libFuzzer said were new (`-print_pcs=1`), and that are not known, how many each place of
+    /// the workspace's own code has. An edge of a library's function is the workspace's where it was inlined there.
     ///
     /// # Errors
     /// Where it does not say at which address it was loaded.
-    pub fn own(&self, said: &str) -> Result<BTreeMap<String, usize>> {
+    pub fn own(&self, said: &str, known: &BTreeSet<Edge>) -> Result<BTreeMap<String, usize>> {
         let loaded =
             said.lines().find_map(|line| address(line, "PC tables")?.checked_sub(self.table));
         let loaded = loaded.context("libFuzzer does not say where its table of edges is")?;
         let mut places = BTreeMap::new();
         for at in said.lines().filter_map(|line| address(line, "NEW_PC: ")) {
             // libFuzzer prints the address after the edge's first.
-            if let Some(place) = at.checked_sub(loaded + 1).and_then(|at| self.place(at)) {
+            let Some(at) = at.checked_sub(loaded + 1) else { continue };
+            let is_known = self.at.get(&at).is_some_and(|edge| known.contains(edge));
+            if let Some(place) = self.place(at).filter(|_| !is_known) {
                 *places.entry(place).or_default() += 1;
             }
         }
@@ -78,6 +96,19 @@ impl Edges {
         let at = (line as usize).checked_sub(1).and_then(|at| lines.get(at));
         at.is_some_and(|line| !line.trim_start().starts_with("#[derive("))
     }
+}
+
+/// The edges by their addresses: the table has pairs of an address and its flags, and as the program can be
+/// loaded anywhere, it is in the relocations that the addresses are.
+fn addresses(fuzzer: &[u8], table: Range<u64>) -> Result<HashMap<u64, Edge>> {
+    let file = object::File::parse(fuzzer)?;
+    let relocations = file.dynamic_relocations().context("it has no relocations")?;
+    let entry = |(place, relocation): (u64, Relocation)| {
+        let edge = place.checked_sub(table.start)? / 16;
+        let address = u64::try_from(relocation.addend()).ok()?;
+        (place < table.end).then_some((address, edge as Edge))
+    };
+    Ok(relocations.filter_map(entry).collect())
 }
 
 /// The first address in a line of libFuzzer's that has these words.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::edges::Edges;
+use crate::edges::{Edge, Edges};
 use crate::shell;
 use crate::workspace::Workspace;
 
@@ -88,7 +88,7 @@ struct Outcome {
     /// Edges covered at the end, and how many of them were new in the last part.
     edges: u64,
     new: u64,
-    /// Of those, how many each place of the workspace's own code has.
+    /// Of those, but for the ones that other targets cover, how many each place of the workspace's own code has.
     own: BTreeMap<String, usize>,
     corpus: usize,
     findings: Vec<PathBuf>,
@@ -100,7 +100,7 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "{} s, {} executions, {} edges covered, of which {} were new in the last part, {own} of them in \
-             our own code, {} inputs in the corpus, {} findings",
+             our own code and in no other target, {} inputs in the corpus, {} findings",
             self.time.as_secs(),
             self.executions,
             self.edges,
@@ -117,10 +117,16 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let plan = plan(workspace, arguments)?;
     let fuzzer = build(workspace)?;
     let edges = Edges::new(&fuzzer, &workspace.root)?;
+    let all = all_targets(workspace)?;
+    let all: Vec<Target<'_>> =
+        all.iter().map(|name| Target::new(workspace, &fuzzer, &edges, name)).collect();
+    let covered: Vec<BTreeSet<Edge>> = all.iter().map(Target::covered).collect::<Result<_>>()?;
     let mut findings = Vec::new();
     for name in &plan.targets {
-        let target = Target::new(workspace, &fuzzer, &edges, name);
-        let outcome = target.fuzz(plan.time)?;
+        let Some(target) = all.iter().find(|target| target.name == *name) else { continue };
+        let others = all.iter().zip(&covered).filter(|(other, _)| other.name != target.name);
+        let known = others.flat_map(|(_, covered)| covered).copied().collect();
+        let outcome = target.fuzz(plan.time, &known)?;
         if plan.keep {
             target.keep()?;
         }
@@ -252,9 +258,9 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Fuzzes until the second half of the whole run gave no new edge of our own code, the time is over or
-    /// something is found; then keeps of the local corpus only what adds to the seeds.
-    fn fuzz(&self, time: Duration) -> Result<Outcome> {
+    /// Fuzzes until the second half of the whole run gave no new edge of our own code that is not known, the time is
+    /// over or something is found; then keeps of the local corpus only what adds to the seeds.
+    fn fuzz(&self, time: Duration, known: &BTreeSet<Edge>) -> Result<Outcome> {
         for folder in [&self.corpus, &self.findings] {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -264,7 +270,7 @@ impl<'a> Target<'a> {
         let mut part = FIRST.min(time);
         while !part.is_zero() {
             let first = outcome.time.is_zero();
-            self.part(part, &mut outcome)?;
+            self.part(part, known, &mut outcome)?;
             let still = !first && outcome.own.is_empty();
             if still || !outcome.findings.is_empty() {
                 break;
@@ -287,7 +293,7 @@ impl<'a> Target<'a> {
     }
 
     /// One run of libFuzzer.
-    fn part(&self, time: Duration, outcome: &mut Outcome) -> Result<()> {
+    fn part(&self, time: Duration, known: &BTreeSet<Edge>, outcome: &mut Outcome) -> Result<()> {
         let output = self
             .command()
             .arg(format!("-max_total_time={}", time.as_secs()))
@@ -310,7 +316,7 @@ impl<'a> Target<'a> {
         outcome.time += time;
         outcome.executions += number(&said, "stat::number_of_executed_units:").unwrap_or_default();
         outcome.new = said.matches("\tNEW_PC: ").count() as u64;
-        outcome.own = self.edges.own(&said)?;
+        outcome.own = self.edges.own(&said, known)?;
         outcome.edges = said.lines().filter_map(|l| number(l, " cov: ")).max().unwrap_or_default();
         outcome.findings = list(&self.findings)?;
         Ok(())
@@ -338,18 +344,7 @@ impl<'a> Target<'a> {
     /// Makes the repository's corpus anew: few inputs that cover nearly every edge. Files that somebody gave a
     /// name stay.
     fn keep(&self) -> Result<()> {
-        let (scratch, record) =
-            (self.corpus.with_extension("scratch"), self.corpus.with_extension("record"));
-        recreate(&scratch)?;
-        if record.exists() {
-            fs::remove_file(&record)?;
-        }
-        // Without counters, what libFuzzer records of a file are the edges it covers.
-        let how = format!("-merge_control_file={}", record.display());
-        let mut folders = vec![scratch.clone(), self.seeds.clone(), self.corpus.clone()];
-        folders.extend(self.vectors.clone());
-        self.merge(&["-set_cover_merge=1", "-use_counters=0", &how], &folders)?;
-        let keep = covering(&fs::read_to_string(&record)?, &|file| self.stays(file))?;
+        let keep = covering(&self.record()?, &|file| self.stays(file))?;
         let old: Vec<PathBuf> = list(&self.seeds)?;
         for file in keep.iter().filter(|file| !self.stays(file) && !file.starts_with(&self.seeds)) {
             fs::copy(file, self.seeds.join(file.file_name().unwrap_or_default()))?;
@@ -357,9 +352,37 @@ impl<'a> Target<'a> {
         for file in old.iter().filter(|file| !self.stays(file) && !keep.contains(file)) {
             fs::remove_file(file)?;
         }
+        Ok(())
+    }
+
+    /// The edges that its inputs cover, here and in the repository.
+    fn covered(&self) -> Result<BTreeSet<Edge>> {
+        let record = self.record()?;
+        let edges = record.lines().filter_map(|line| line.strip_prefix("FT ")?.split_once(' '));
+        let edges = edges.flat_map(|(_, edges)| edges.split(' ')).filter_map(|n| n.parse().ok());
+        // Behind the edges, libFuzzer counts other things.
+        Ok(edges.filter(|edge| *edge < self.edges.count()).collect())
+    }
+
+    /// What libFuzzer records when it merges all inputs: without counters, the edges that each covers.
+    fn record(&self) -> Result<String> {
+        let (scratch, record) =
+            (self.corpus.with_extension("scratch"), self.corpus.with_extension("record"));
+        recreate(&scratch)?;
+        fs::create_dir_all(&self.corpus)
+            .with_context(|| format!("cannot make {}", self.corpus.display()))?;
+        if record.exists() {
+            fs::remove_file(&record)?;
+        }
+        let how = format!("-merge_control_file={}", record.display());
+        let mut folders = vec![scratch.clone(), self.seeds.clone(), self.corpus.clone()];
+        folders.extend(self.vectors.clone());
+        self.merge(&["-set_cover_merge=1", "-use_counters=0", &how], &folders)?;
+        let said = fs::read_to_string(&record)
+            .with_context(|| format!("cannot read {}", record.display()))?;
         fs::remove_dir_all(&scratch)?;
         fs::remove_file(&record)?;
-        Ok(())
+        Ok(said)
     }
 
     /// Whether the file is in the repository whatever it covers.
