@@ -261,10 +261,7 @@ impl<'a> Target<'a> {
     /// Fuzzes until the second half of the whole run gave no new edge of our own code that is not known, the time is
     /// over or something is found; then keeps of the local corpus only what adds to the seeds.
     fn fuzz(&self, time: Duration, known: &BTreeSet<Edge>) -> Result<Outcome> {
-        for folder in [&self.corpus, &self.findings] {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
+        self.make_folders()?;
         self.forget_mended()?;
         let mut outcome = Outcome::default();
         let mut part = FIRST.min(time);
@@ -280,6 +277,12 @@ impl<'a> Target<'a> {
         self.minimise()?;
         outcome.corpus = list(&self.corpus)?.len() + list(&self.seeds)?.len();
         Ok(outcome)
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        [&self.corpus, &self.findings].into_iter().try_for_each(|folder| {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+        })
     }
 
     /// Removes the findings of earlier runs that hold now.
@@ -369,8 +372,7 @@ impl<'a> Target<'a> {
         let (scratch, record) =
             (self.corpus.with_extension("scratch"), self.corpus.with_extension("record"));
         recreate(&scratch)?;
-        fs::create_dir_all(&self.corpus)
-            .with_context(|| format!("cannot make {}", self.corpus.display()))?;
+        self.make_folders()?;
         if record.exists() {
             fs::remove_file(&record)?;
         }
