@@ -41,6 +41,11 @@ impl OpenLog {
         Self { log: Deferred::new(audit), waiting: Vec::new() }
     }
 
+    /// How many events are in no commit yet.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     /// Takes an event, which the next commit makes durable.
     pub fn note(&mut self, kind: EventType, data: Value) -> Done<()> {
         let length = cbor::encode(&data).map_err(Failure::input)?.len();

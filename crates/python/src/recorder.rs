@@ -38,6 +38,8 @@ pub struct Recorder {
     log: Shared,
     worker: Mutex<Worker>,
     place: Mutex<Place>,
+    /// The log's unique name: another one that has taken its folder is not gone on with.
+    origin: String,
     /// The process it belongs to. A forked child has a copy, and not the thread.
     process: u32,
 }
@@ -69,11 +71,13 @@ impl Recorder {
             }
             let audit = Audit::open(&dir, passphrase.as_ref())?;
             check_same(&dir, &audit, &model, privacy.as_ref())?;
+            let origin = audit.origin().to_owned();
             let log: Shared = Arc::new(Mutex::new(Some(OpenLog::new(audit))));
             Ok(Self {
                 worker: Mutex::new(Worker::start(Arc::clone(&log))?),
                 log,
                 place: Mutex::default(),
+                origin,
                 process: std::process::id(),
             })
         };
@@ -154,22 +158,34 @@ impl Recorder {
         Ok(())
     }
 
-    /// Has the numbers of a step logged, with the next commit.
+    /// Has the numbers of a step logged, with the next commit: those of another rank under its own.
+    #[pyo3(signature = (step, metrics, policy, rank=None))]
     fn numbers(
         &self,
         py: Python<'_>,
         step: u64,
         metrics: BTreeMap<String, f64>,
         policy: &str,
+        rank: Option<u32>,
     ) -> PyResult<()> {
         let metrics =
             metrics.iter().map(|(name, value)| (name.as_str(), ciborium::Value::Float(*value)));
-        let data = cbor::map([
+        let mut data = vec![
             ("step", step.into()),
             ("weights", policy.into()),
             ("metrics", cbor::map(metrics)),
-        ]);
-        py.detach(|| self.note(EventType::Metric, data))?;
+        ];
+        data.extend(rank.map(|rank| ("rank", rank.into())));
+        py.detach(|| self.note(EventType::Metric, cbor::map(data)))?;
+        Ok(())
+    }
+
+    /// Makes durable what waits for the next commit.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            self.worker()?.check()?;
+            lock(&self.log).as_mut().ok_or_else(closed)?.flush()
+        })?;
         Ok(())
     }
 
@@ -258,6 +274,13 @@ impl Recorder {
         Ok(json.to_string())
     }
 
+    /// Opens the same log again after it could not be written, and goes on in the same run. Returns how many events
+    /// that waited for the next commit are lost.
+    fn reopen(&self, py: Python<'_>, dir: PathBuf, passphrase: Option<String>) -> PyResult<u64> {
+        let passphrase = passphrase.map(Passphrase::new);
+        Ok(py.detach(|| self.open_again(&dir, passphrase.as_ref()))?)
+    }
+
     /// Ends everything, and gives the folder back.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| {
@@ -302,9 +325,36 @@ impl Recorder {
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
         // Not by a child, either.
         drop(self.worker()?);
-        let logged = lock(&self.log).as_mut().ok_or_else(closed)?.annotate(annotations)?;
+        // Several threads log: who has committed notes it before the next one commits.
+        let mut log = lock(&self.log);
+        let logged = log.as_mut().ok_or_else(closed)?.annotate(annotations)?;
         self.place().annotated(&logged);
+        drop(log);
         Ok((logged.first_index, logged.logged))
+    }
+
+    fn open_again(&self, dir: &Path, passphrase: Option<&Passphrase>) -> Done<u64> {
+        let worker = self.worker()?;
+        let mut log = lock(&self.log);
+        // The folder is this process's, until the old writer is gone.
+        let lost = log.take().map_or(0, |old| old.waiting());
+        let audit = Audit::open(dir, passphrase)?;
+        if audit.origin() != self.origin {
+            return Err(Failure::recording(format!(
+                "{}: another log is here now; put the one of this run back",
+                dir.display()
+            )));
+        }
+        if audit.run().is_none() {
+            return Err(Failure::recording(format!("{}: the run is not open any more", dir.display())));
+        }
+        self.place().recount(&audit.reader())?;
+        *log = Some(OpenLog::new(audit));
+        drop(log);
+        // How the weights moved meanwhile is not known step by step.
+        let _ = worker.check();
+        worker.give(Job::Forget)?;
+        Ok(lost)
     }
 }
 

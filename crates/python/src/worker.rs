@@ -28,6 +28,8 @@ pub enum Job {
     Weights(Tensors, Step),
     /// Digests a checkpoint that is saved, and logs it under a name.
     Saved { name: String, path: PathBuf, metrics: BTreeMap<String, f64> },
+    /// Forgets the weights of the last time: nothing says how they moved since.
+    Forget,
     /// Answers when all before it is done.
     Join(Sender<()>),
 }
@@ -147,6 +149,7 @@ impl Bench {
                 let audit = log.as_mut().ok_or_else(closed)?.settled()?;
                 audit.log_weighed_checkpoint(&name, &weights, &metrics)?;
             }
+            Job::Forget => self.last = None,
             Job::Join(_) => {}
         }
         Ok(())
