@@ -45,6 +45,7 @@ class Attached:
         self._awaited = 0
         self._answered = 0
         self._losses = 0
+        self._ended = False
         self._unacknowledged: deque[dict[str, Any]] = deque()
         self._trouble: AuditError | None = None
         self._owner: str | None = None
@@ -173,10 +174,8 @@ class Attached:
 
     def _note(self, answer: dict[str, Any]) -> None:
         if answer.get("ended"):
-            raise RecordingFailed(
-                f"rank 0 has ended the run, so nothing more of rank {self._ranks.rank} is recorded; leave "
-                "track_training in rank 0 last"
-            )
+            self._ended = True
+            self._refuse_after_end()
         durable = answer.get("durable", 0)
         while self._unacknowledged and self._unacknowledged[0]["number"] <= durable:
             self._unacknowledged.popleft()
@@ -271,6 +270,9 @@ class Attached:
 
     def _again(self, seconds: float) -> None:
         """Connects again, and sends again what is not acknowledged. It is acted on once all the same."""
+        # The last words may say why.
+        self._hear()
+        self._refuse_after_end()
         deadline = time.monotonic() + seconds
         self._channel.close()
         while True:
@@ -288,6 +290,13 @@ class Attached:
             if meeting is None or is_dead or time.monotonic() > deadline:
                 raise RecordingFailed(self._lost(reason))
             time.sleep(0.05)
+
+    def _refuse_after_end(self) -> None:
+        if self._ended:
+            raise RecordingFailed(
+                f"rank 0 has ended the run, so nothing more of rank {self._ranks.rank} is recorded; leave "
+                "track_training in rank 0 last"
+            )
 
     def _lost(self, reason: str) -> str:
         return (

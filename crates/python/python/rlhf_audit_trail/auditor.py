@@ -357,8 +357,11 @@ class AuditableRLHF:
         Raises:
             PrivacyBudgetExceeded: somebody has too little left.
             BadInput: the log has no budget, or there are no ratings.
+            Unsupported: this is another rank than 0.
         """
-        return json.loads(self._tracked("release_round").recorder.release_round(round_id))
+        tracking = self._tracked("release_round")
+        self._refuse_others()
+        return json.loads(tracking.recorder.release_round(round_id))
 
     def add_external_auditor(
         self, auditor_id: str, access_level: str = "read", scope: Any = None
@@ -461,11 +464,7 @@ class AuditableRLHF:
     @contextmanager
     def _recorder(self) -> Iterator[_engine.Recorder]:
         """The log that is being written, or the last one, opened for a moment."""
-        ranks = _ranks.here() if self._tracking is None else self._tracking.ranks
-        if ranks.rank > 0:
-            raise Unsupported(
-                f"rank {ranks.rank} does not own the log; call this where the rank is 0"
-            )
+        self._refuse_others()
         if self._tracking is not None:
             yield self._tracking.recorder
             return
@@ -474,6 +473,13 @@ class AuditableRLHF:
             yield recorder
         finally:
             recorder.close()
+
+    def _refuse_others(self) -> None:
+        ranks = _ranks.here() if self._tracking is None else self._tracking.ranks
+        if ranks.rank > 0:
+            raise Unsupported(
+                f"rank {ranks.rank} does not own the log; call this where the rank is 0"
+            )
 
     def _recording(self, directory: Path, ranks: _ranks.Ranks) -> Any:
         """What records in this process: the log, or the one of rank 0."""
