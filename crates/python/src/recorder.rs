@@ -18,7 +18,7 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
-use crate::open_log::{OpenLog, Shared, closed, lock};
+use crate::open_log::{self, OpenLog, Shared, Waiting, closed, lock};
 use crate::place::Place;
 use crate::tensors::{Described, Tensors};
 use crate::worker::{Job, Step, Worker};
@@ -36,6 +36,7 @@ type Budget = (f64, f64, f64, f64, f64, u32, u32);
 #[pyclass(frozen, module = "rlhf_audit_trail._engine")]
 pub struct Recorder {
     log: Shared,
+    waiting: Waiting,
     worker: Mutex<Worker>,
     place: Mutex<Place>,
     /// The log's unique name: another one that has taken its folder is not gone on with.
@@ -72,10 +73,13 @@ impl Recorder {
             let audit = Audit::open(&dir, passphrase.as_ref())?;
             check_same(&dir, &audit, &model, privacy.as_ref())?;
             let origin = audit.origin().to_owned();
-            let log: Shared = Arc::new(Mutex::new(Some(OpenLog::new(audit))));
+            let waiting = Waiting::default();
+            let open = OpenLog::new(audit, Arc::clone(&waiting));
+            let log: Shared = Arc::new(Mutex::new(Some(open)));
             Ok(Self {
-                worker: Mutex::new(Worker::start(Arc::clone(&log))?),
+                worker: Mutex::new(Worker::start(Arc::clone(&log), Arc::clone(&waiting))?),
                 log,
+                waiting,
                 place: Mutex::default(),
                 origin,
                 process: std::process::id(),
@@ -318,8 +322,16 @@ impl Recorder {
     }
 
     fn note(&self, kind: EventType, data: ciborium::Value) -> Done<()> {
-        self.worker()?.check()?;
-        lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
+        let worker = self.worker()?;
+        worker.check()?;
+        if worker.has_ended() {
+            return Err(closed());
+        }
+        drop(worker);
+        if open_log::note(&self.waiting, kind, data)? {
+            lock(&self.log).as_mut().ok_or_else(closed)?.flush()?;
+        }
+        Ok(())
     }
 
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
@@ -337,7 +349,7 @@ impl Recorder {
         let worker = self.worker()?;
         let mut log = lock(&self.log);
         // The folder is this process's, until the old writer is gone.
-        let lost = log.take().map_or(0, |old| old.waiting());
+        let lost = log.take().map_or(0, |mut old| old.waiting());
         let audit = Audit::open(dir, passphrase)?;
         if audit.origin() != self.origin {
             return Err(Failure::recording(format!(
@@ -346,10 +358,13 @@ impl Recorder {
             )));
         }
         if audit.run().is_none() {
-            return Err(Failure::recording(format!("{}: the run is not open any more", dir.display())));
+            return Err(Failure::recording(format!(
+                "{}: the run is not open any more",
+                dir.display()
+            )));
         }
         self.place().recount(&audit.reader())?;
-        *log = Some(OpenLog::new(audit));
+        *log = Some(OpenLog::new(audit, Arc::clone(&self.waiting)));
         drop(log);
         // How the weights moved meanwhile is not known step by step.
         let _ = worker.check();

@@ -102,9 +102,12 @@ class AuditCallback(TrainerCallback):
     def _failed(self, error: AuditError, control: Any) -> None:
         if self.auditor.on_record_failure == "stop" or control is None:
             raise error
-        self.auditor._tracked("trainer.train").trouble = error
-        control.should_save = True
-        control.should_training_stop = True
+        tracking = self.auditor._tracked("trainer.train")
+        tracking.trouble = error
+        if tracking.ranks.rank == 0:
+            # Another rank that stopped alone would leave all of them waiting. It raises when its block ends.
+            control.should_save = True
+            control.should_training_stop = True
 
 
 def _inner(optimizer: Any) -> Any:

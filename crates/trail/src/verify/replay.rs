@@ -11,7 +11,9 @@ use super::heads::Heads;
 use super::keys::MAX_CHANGES;
 use super::places::Places;
 use super::roots::Roots;
-use super::{EntryStream, HeldWeights, Parts, absent, bytes, count, fail, gaps, hashes, pass, some_of};
+use super::{
+    EntryStream, HeldWeights, Parts, absent, bytes, count, fail, gaps, hashes, pass, some_of,
+};
 use crate::card::{AsOf, Card, CardBuilder, PRIVATE_FIELDS, Pointer};
 use crate::cbor;
 use crate::commitment::{self, DisclosedOpening};

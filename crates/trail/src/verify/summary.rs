@@ -90,12 +90,7 @@ pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Re
     }
 }
 
-fn verdict_text(
-    verdict: Verdict,
-    since: Option<&str>,
-    heads: &Heads,
-    replay: &Replay,
-) -> String {
+fn verdict_text(verdict: Verdict, since: Option<&str>, heads: &Heads, replay: &Replay) -> String {
     let mut text = verdict.text(since);
     if verdict == Verdict::Signed && !replay.gaps.is_empty() {
         // It may be public all the same, and is no less signed for it.
