@@ -175,8 +175,7 @@ def test_the_other_ranks_go_on_as_well(auditor, tmp_path, monkeypatch):
             auditor._tracking.owner.finish(False)
             assert rate(other).count == 0
             monkeypatch.setattr("warnings.warn", lambda *_, **__: None)
-    lost = check_gap(auditor, "annotations")["lost"]
-    assert lost["annotations"] == 4
+    assert check_gap(auditor)["lost"] == {"annotations": 8, "metrics": 1}
 
 
 def test_mistakes_are_not_forgiven(auditor):

@@ -101,12 +101,12 @@ class Forgiving:
             )
 
     def close(self) -> None:
-        """As the recorder's; where nothing can be recorded, there is nothing to lose."""
+        """As the recorder's. What was committed is safe, and the next who opens the log finishes its files."""
         try:
             self._recorder.close()
-        except (LogDamaged, RecordingFailed):
+        except (LogDamaged, RecordingFailed) as error:
             if self._gap is None:
-                raise
+                warnings.warn(f"the log's files are not up to date: {error}", stacklevel=6)
 
     def __getattr__(self, name: str) -> Any:
         # Cards, evidence and rounds have no use without a log: they raise.

@@ -278,7 +278,7 @@ class AuditableRLHF:
         tracking.update(self._policy(model), self._every_n, model, optimizer, numbers, step)
 
     def watch(self, model: Any) -> None:
-        """Digests the weights that training starts from, where updates digest any.
+        """Digests the weights that training starts from, where updates digest any, and returns when that is done.
 
         Raises:
             BadInput, NotTracking, Unsupported, RecordingFailed: as ``track_policy_update``.
@@ -572,6 +572,8 @@ class _Tracking:
         self._meet(model)
         if policy != "scalars":
             self.recorder.weights(*self._described(policy, model), self._steps, {}, policy)
+            # No optimizer is known yet whose next step could wait.
+            self.recorder.join()
 
     def update(
         self,
