@@ -153,7 +153,8 @@ class AuditableRLHF:
         Args:
             experiment_name: the folder's name under the base directory. A log that is there goes on.
             hyperparameters: a mapping, or training arguments with ``to_dict``. Public.
-            resumed_from: the checkpoint that training starts from, by the name it was logged under.
+            resumed_from: the checkpoint that training starts from, by the name it was logged under. Of several ranks what
+                rank 0 says counts, here and above.
 
         Raises:
             BadInput: no folder can have this name; or the log there is about another model or promise.

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChainVerification:
-    """The logged weights between two checkpoints."""
+    """The logged weights between two checkpoints.
+
+    A run that says which checkpoint it resumed from goes on from there: updates that the run before it made after that
+    checkpoint are not on the way.
+    """
 
     unbroken: bool | None
     """Whether every update starts from the weights that were logged before it; None where none was digested."""
