@@ -181,6 +181,7 @@ class Owner:
                 self._channels.add(channel)
             session = self._admit(channel)
             if session is not None:
+                self._welcome(session, channel)
                 self._work(session, channel)
         except (ConnectionError, KeyError, TypeError, ValueError):
             # It comes again and sends again, or it is gone.
@@ -217,12 +218,14 @@ class Owner:
             if session.channel is not None:
                 session.channel.shut()
             session.channel = channel
+        return session
+
+    def _welcome(self, session: _Session, channel: Channel) -> None:
         with session.lock:
             channel.send({"owner": self._meeting.owner, "durable": session.durable})
             if session.reply is not None:
                 # It may not have arrived.
                 channel.send(session.reply)
-        return session
 
     def _refusal(self, hello: dict[str, Any]) -> str | None:
         rank = hello["rank"]
@@ -265,8 +268,9 @@ class Owner:
             answer["error"] = ["BadInput", f"rank 0 cannot log this: {type(error).__name__}"]
         session.done = number
         if asked:
-            # All of them make durable what came before.
             session.reply = answer
+        if asked and "error" not in answer:
+            # All of them make durable what came before.
             session.durable = number
         if asked or "error" in answer:
             channel.send(answer | {"durable": session.durable})
