@@ -27,7 +27,7 @@ _MANY = 512
 _AGAIN = 5.0
 
 # A connection that is lost so many times, and nothing was acknowledged meanwhile, is given up.
-_LOSSES = 5
+_LOSSES = 10
 
 
 class Attached:
@@ -46,6 +46,7 @@ class Attached:
         self._answered = 0
         self._losses = 0
         self._ended = False
+        self._is_deserted = False
         self._unacknowledged: deque[dict[str, Any]] = deque()
         self._trouble: AuditError | None = None
         self._owner: str | None = None
@@ -223,9 +224,12 @@ class Attached:
                 f"rank {self._ranks.rank} is on another host than rank 0, and attaching over the network is not there "
                 "yet: enter track_training in the ranks of rank 0's host alone"
             )
+        self._is_deserted = False
         try:
             return self._greet(meeting), ""
-        except (OSError, ConnectionError) as error:
+        except OSError as error:
+            # Nobody listens any more, be the process still there as a zombie.
+            self._is_deserted = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
             return None, f"the process {meeting.process} that opened it does not answer ({error})"
 
     def _greet(self, meeting: Meeting) -> Channel:
@@ -286,8 +290,8 @@ class Attached:
                     return
                 except ConnectionError as error:
                     reason = str(error)
-            is_dead = meeting is not None and not is_alive(meeting.process)
-            if meeting is None or is_dead or time.monotonic() > deadline:
+            is_gone = meeting is None or self._is_deserted or not is_alive(meeting.process)
+            if is_gone or time.monotonic() > deadline:
                 raise RecordingFailed(self._lost(reason))
             time.sleep(0.05)
 
