@@ -170,6 +170,7 @@ def test_the_other_ranks_go_on_as_well(auditor, tmp_path, monkeypatch):
             auditor._tracking.recorder.settle()
             assert rate(other) == audit.Logged(None, 0)
             other._tracking.recorder.numbers(1, {"loss": 1.0}, "scalars")
+            other._tracking.recorder.join()
             away.rename(auditor.log_dir)
             assert rate(other).count == 4
             # Rank 0 goes away for good: its log cannot take anything more.
