@@ -43,7 +43,7 @@ function ofTheModel({ outcome, reason }) {
 
 /**
  * The verdict, where these need other answers: a file whose log holds, but not all that stands beside it; one
- * that only lacks what the person requires; one that is not about the model that the person brought; and
+ * that only lacks what the person requires; one whose record has a gap; one that is not about the model that the person brought; and
  * keys that are of another log.
  *
  * @param {Report} report
@@ -55,6 +55,7 @@ function situation(report) {
   if (report.scope?.log_holds && failed.every(isLacking)) return "lacking";
   if (report.verdict === "failed" && report.scope?.log_holds) return "beside";
   if (report.verdict === "self-consistent" && report.meets_policy !== null) return "other-keys";
+  if (report.verdict === "signed" && report.checks.some(({ name }) => name === "events.gaps")) return "gap";
   return report.verdict;
 }
 

@@ -51,7 +51,7 @@ export const RESULT_WORD = { pass: "Passed", fail: "Failed", absent: "Absent" };
 
 // Answers to what a person asks of every file; see answers-view.js.
 
-/** @typedef {Verdict | "beside" | "lacking" | "other-keys" | "other-model"} Situation */
+/** @typedef {Verdict | "beside" | "gap" | "lacking" | "other-keys" | "other-model"} Situation */
 
 /** What is proven; `{date}` stands for the date since when it is public. @type {Record<Situation, string>} */
 export const PROVEN = {
@@ -69,6 +69,8 @@ export const PROVEN = {
     "Only that the parts of this file fit together: none of the keys you chose signed it.",
   "signed":
     "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+  "gap":
+    "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. By the producer’s own word, nothing could be recorded for a while: what happened then is not in it. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
   "public":
     "That the holder of this key signed exactly this record, that its signed summary was public by {date}, if that clock is not the producer’s, and that nothing in the record was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
 };
@@ -91,6 +93,8 @@ export const NEXT_STEP = {
     "Compare the fingerprint above with the one the producer gave you. Ask the producer which key signs this log.",
   "signed":
     "Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
+  "gap":
+    "Ask the producer what happened during the gap, and what shows it. Compare the fingerprint with the one the producer gave you, if you have not yet. Keep this file: every later file of the same log must continue it.",
   "public":
     "Compare the fingerprint with the one the producer gave you, if you have not yet. Find out who runs the public log and the clock named above. Keep this file: every later file of the same log must continue it. What matters to you and is only claimed, check with the producer.",
 };

@@ -1,6 +1,5 @@
 """Weights in PyTorch's memory, on the record."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -174,35 +173,6 @@ def test_models_that_cannot_be_recorded_are_refused(auditor):
             auditor.track_policy_update(empty)
         with pytest.raises(audit.BadInput, match="torch.nn.Module"):
             auditor.track_policy_update("model")
-
-
-SHARDED = """
-import sys, torch, torch.distributed as dist
-from torch.distributed.fsdp import fully_shard
-from rlhf_audit_trail import AuditableRLHF, Unsupported
-dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=0, world_size=1)
-model = torch.nn.Linear(4, 4)
-fully_shard(model)
-auditor = AuditableRLHF("tiny", base_dir=sys.argv[1], weights="full")
-with auditor.track_training("run"):
-    try:
-        auditor.checkpoint(epoch=1, model=model)
-    except Unsupported as error:
-        assert "sharded" in str(error)
-        print("refused")
-"""
-
-
-def test_a_sharded_model_is_refused_instead_of_given_a_wrong_root(tmp_path):
-    arguments = [sys.executable, "-c", SHARDED, tmp_path / "audit", tmp_path / "meeting"]
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True, env=os.environ)
-    assert done.stdout.strip() == "refused", done.stderr
-
-
-def test_other_ranks_are_told_who_records(auditor, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(audit.Unsupported, match="RANK is 0"), auditor.track_training("run"):
-        pass
 
 
 @pytest.mark.parametrize("name", ["plain_loop", "dpo_lora"])

@@ -15,8 +15,11 @@ const MANY: usize = 256;
 /// What of an event's 65,535 bytes its data may take.
 const MAX_DATA: usize = 65_000;
 
-/// The log, shared by the thread that trains and the worker; none once it is closed.
+/// The log, shared by the thread that trains, the worker, and those that log for other ranks; none once it is closed.
 pub type Shared = Arc<Mutex<Option<OpenLog>>>;
+
+/// Events that no commit has taken up yet, in order. Who adds one does not wait for a commit that others make.
+pub type Waiting = Arc<Mutex<Vec<(EventType, Value)>>>;
 
 /// Takes the log for a moment. A panic while it was taken has left a transaction that never happened.
 pub fn lock(log: &Shared) -> MutexGuard<'_, Option<OpenLog>> {
@@ -32,44 +35,51 @@ pub fn closed() -> Failure {
 #[derive(Debug)]
 pub struct OpenLog {
     log: Deferred,
-    /// Events that are in no commit yet, in order.
-    waiting: Vec<(EventType, Value)>,
+    waiting: Waiting,
+    /// Those that a commit has taken up and that are not committed yet, in order.
+    taken: Vec<(EventType, Value)>,
+}
+
+/// Takes an event, which the next commit makes durable. Whether so many wait that it is time for one.
+pub fn note(waiting: &Waiting, kind: EventType, data: Value) -> Done<bool> {
+    let length = cbor::encode(&data).map_err(Failure::input)?.len();
+    if length > MAX_DATA {
+        return Err(Failure::input(format!(
+            "an event holds at most {MAX_DATA} bytes, and this would be {length}: log less, or a digest of it"
+        )));
+    }
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    waiting.push((kind, data));
+    Ok(waiting.len() >= MANY)
 }
 
 impl OpenLog {
-    pub fn new(audit: Audit) -> Self {
-        Self { log: Deferred::new(audit), waiting: Vec::new() }
+    pub fn new(audit: Audit, waiting: Waiting) -> Self {
+        Self { log: Deferred::new(audit), waiting, taken: Vec::new() }
     }
 
-    /// Takes an event, which the next commit makes durable.
-    pub fn note(&mut self, kind: EventType, data: Value) -> Done<()> {
-        let length = cbor::encode(&data).map_err(Failure::input)?.len();
-        if length > MAX_DATA {
-            return Err(Failure::input(format!(
-                "an event holds at most {MAX_DATA} bytes, and this would be {length}: log less, or a digest of it"
-            )));
-        }
-        self.waiting.push((kind, data));
-        if self.waiting.len() >= MANY { self.flush() } else { Ok(()) }
+    /// How many events are in no commit yet.
+    pub fn waiting(&mut self) -> u64 {
+        self.take_up();
+        self.taken.len() as u64
     }
 
     /// Logs annotations, durably, behind everything that waits.
     pub fn annotate(&mut self, annotations: impl Iterator<Item = Annotation>) -> Done<Logged> {
-        let before = self.waiting.len() as u64;
-        let mut transaction = self.begin()?;
+        let (mut transaction, before) = self.begin()?;
         for annotation in annotations {
             transaction.annotate(annotation)?;
         }
         let Logged { logged, first_index, size } = transaction.commit()?;
-        self.waiting.clear();
+        self.taken.clear();
         Ok(Logged { logged: logged - before, first_index: first_index + before, size })
     }
 
     /// Makes durable what waits.
     pub fn flush(&mut self) -> Done<()> {
-        if !self.waiting.is_empty() {
-            self.begin()?.commit()?;
-            self.waiting.clear();
+        if self.waiting() > 0 {
+            self.begin()?.0.commit()?;
+            self.taken.clear();
         }
         Ok(())
     }
@@ -82,7 +92,7 @@ impl OpenLog {
 
     /// Brings the log's files up to date where something is missing in them.
     pub fn catch_up(&mut self) -> Done<()> {
-        let waits = self.log.is_waiting() || !self.waiting.is_empty();
+        let waits = self.log.is_waiting() || self.waiting() > 0;
         if waits && !self.log.has_stopped() { self.settled().map(drop) } else { Ok(()) }
     }
 
@@ -95,12 +105,18 @@ impl OpenLog {
         Ok(Some(self.log))
     }
 
-    /// A transaction that begins with what waits.
-    fn begin(&mut self) -> Done<Transaction<'_>> {
+    /// A transaction that begins with what waits, and how many events that is.
+    fn begin(&mut self) -> Done<(Transaction<'_>, u64)> {
+        self.take_up();
         let mut transaction = self.log.begin()?;
-        for (kind, data) in &self.waiting {
+        for (kind, data) in &self.taken {
             transaction.event(kind.clone(), data.clone())?;
         }
-        Ok(transaction)
+        Ok((transaction, self.taken.len() as u64))
+    }
+
+    fn take_up(&mut self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.taken.append(&mut waiting);
     }
 }

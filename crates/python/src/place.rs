@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use producer::Logged;
+use producer::{LogReader, Logged};
+use trail::{Event, EventType};
+
+use crate::failure::{Done, Failure};
 
 /// What is known of the annotations of the run.
 #[derive(Debug, Default)]
@@ -28,6 +31,19 @@ impl Place {
     pub fn annotated(&mut self, logged: &Logged) {
         self.end = logged.size;
         self.annotations += logged.logged;
+    }
+
+    /// Counts again in the log itself: of what was under way when recording failed, some may be in it.
+    pub fn recount(&mut self, log: &LogReader) -> Done<()> {
+        let size = log.size();
+        let mut annotations = 0;
+        for (entry, index) in log.entries(self.learned.min(size)..size).zip(self.learned..) {
+            let event = Event::decode(&entry?)
+                .map_err(|e| Failure::recording(format!("entry {index} of the log: {e}")))?;
+            annotations += u64::from(event.kind == EventType::Annotation);
+        }
+        (self.end, self.annotations) = (size, annotations);
+        Ok(())
     }
 
     /// What an update made now learned from: the entries, and how many annotations are among them.

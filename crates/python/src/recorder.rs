@@ -18,7 +18,7 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
-use crate::open_log::{OpenLog, Shared, closed, lock};
+use crate::open_log::{self, OpenLog, Shared, Waiting, closed, lock};
 use crate::place::Place;
 use crate::tensors::{Described, Tensors};
 use crate::worker::{Job, Step, Worker};
@@ -36,8 +36,11 @@ type Budget = (f64, f64, f64, f64, f64, u32, u32);
 #[pyclass(frozen, module = "rlhf_audit_trail._engine")]
 pub struct Recorder {
     log: Shared,
+    waiting: Waiting,
     worker: Mutex<Worker>,
     place: Mutex<Place>,
+    /// The log's unique name: another one that has taken its folder is not gone on with.
+    origin: String,
     /// The process it belongs to. A forked child has a copy, and not the thread.
     process: u32,
 }
@@ -69,11 +72,16 @@ impl Recorder {
             }
             let audit = Audit::open(&dir, passphrase.as_ref())?;
             check_same(&dir, &audit, &model, privacy.as_ref())?;
-            let log: Shared = Arc::new(Mutex::new(Some(OpenLog::new(audit))));
+            let origin = audit.origin().to_owned();
+            let waiting = Waiting::default();
+            let open = OpenLog::new(audit, Arc::clone(&waiting));
+            let log: Shared = Arc::new(Mutex::new(Some(open)));
             Ok(Self {
-                worker: Mutex::new(Worker::start(Arc::clone(&log))?),
+                worker: Mutex::new(Worker::start(Arc::clone(&log), Arc::clone(&waiting))?),
                 log,
+                waiting,
                 place: Mutex::default(),
+                origin,
                 process: std::process::id(),
             })
         };
@@ -154,22 +162,34 @@ impl Recorder {
         Ok(())
     }
 
-    /// Has the numbers of a step logged, with the next commit.
+    /// Has the numbers of a step logged, with the next commit: those of another rank under its own.
+    #[pyo3(signature = (step, metrics, policy, rank=None))]
     fn numbers(
         &self,
         py: Python<'_>,
         step: u64,
         metrics: BTreeMap<String, f64>,
         policy: &str,
+        rank: Option<u32>,
     ) -> PyResult<()> {
         let metrics =
             metrics.iter().map(|(name, value)| (name.as_str(), ciborium::Value::Float(*value)));
-        let data = cbor::map([
+        let mut data = vec![
             ("step", step.into()),
             ("weights", policy.into()),
             ("metrics", cbor::map(metrics)),
-        ]);
-        py.detach(|| self.note(EventType::Metric, data))?;
+        ];
+        data.extend(rank.map(|rank| ("rank", rank.into())));
+        py.detach(|| self.note(EventType::Metric, cbor::map(data)))?;
+        Ok(())
+    }
+
+    /// Makes durable what waits for the next commit.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            self.worker()?.check()?;
+            lock(&self.log).as_mut().ok_or_else(closed)?.flush()
+        })?;
         Ok(())
     }
 
@@ -258,6 +278,13 @@ impl Recorder {
         Ok(json.to_string())
     }
 
+    /// Opens the same log again after it could not be written, and goes on in the same run. Returns how many events
+    /// that waited for the next commit are lost.
+    fn reopen(&self, py: Python<'_>, dir: PathBuf, passphrase: Option<String>) -> PyResult<u64> {
+        let passphrase = passphrase.map(Passphrase::new);
+        Ok(py.detach(|| self.open_again(&dir, passphrase.as_ref()))?)
+    }
+
     /// Ends everything, and gives the folder back.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| {
@@ -295,16 +322,54 @@ impl Recorder {
     }
 
     fn note(&self, kind: EventType, data: ciborium::Value) -> Done<()> {
-        self.worker()?.check()?;
-        lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
+        let worker = self.worker()?;
+        worker.check()?;
+        if worker.has_ended() {
+            return Err(closed());
+        }
+        drop(worker);
+        if open_log::note(&self.waiting, kind, data)? {
+            lock(&self.log).as_mut().ok_or_else(closed)?.flush()?;
+        }
+        Ok(())
     }
 
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
         // Not by a child, either.
         drop(self.worker()?);
-        let logged = lock(&self.log).as_mut().ok_or_else(closed)?.annotate(annotations)?;
+        // Several threads log: who has committed notes it before the next one commits.
+        let mut log = lock(&self.log);
+        let logged = log.as_mut().ok_or_else(closed)?.annotate(annotations)?;
         self.place().annotated(&logged);
+        drop(log);
         Ok((logged.first_index, logged.logged))
+    }
+
+    fn open_again(&self, dir: &Path, passphrase: Option<&Passphrase>) -> Done<u64> {
+        let worker = self.worker()?;
+        let mut log = lock(&self.log);
+        // The folder is this process's, until the old writer is gone.
+        let lost = log.take().map_or(0, |mut old| old.waiting());
+        let audit = Audit::open(dir, passphrase)?;
+        if audit.origin() != self.origin {
+            return Err(Failure::recording(format!(
+                "{}: another log is here now; put the one of this run back",
+                dir.display()
+            )));
+        }
+        if audit.run().is_none() {
+            return Err(Failure::recording(format!(
+                "{}: the run is not open any more",
+                dir.display()
+            )));
+        }
+        self.place().recount(&audit.reader())?;
+        *log = Some(OpenLog::new(audit, Arc::clone(&self.waiting)));
+        drop(log);
+        // How the weights moved meanwhile is not known step by step.
+        let _ = worker.check();
+        worker.give(Job::Forget)?;
+        Ok(lost)
     }
 }
 

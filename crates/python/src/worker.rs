@@ -16,7 +16,7 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
-use crate::open_log::{OpenLog, Shared, closed, lock};
+use crate::open_log::{self, OpenLog, Shared, Waiting, closed, lock};
 use crate::tensors::Tensors;
 
 /// When nothing has come for so long, the log's files catch up with what is committed.
@@ -28,6 +28,8 @@ pub enum Job {
     Weights(Tensors, Step),
     /// Digests a checkpoint that is saved, and logs it under a name.
     Saved { name: String, path: PathBuf, metrics: BTreeMap<String, f64> },
+    /// Forgets the weights of the last time: nothing says how they moved since.
+    Forget,
     /// Answers when all before it is done.
     Join(Sender<()>),
 }
@@ -50,11 +52,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(log: Shared) -> Done<Self> {
+    pub fn start(log: Shared, waiting: Waiting) -> Done<Self> {
         let (jobs, inbox) = mpsc::channel();
         let trouble = Arc::new(Mutex::new(None));
-        let mut bench =
-            Bench { log, trouble: Arc::clone(&trouble), copied: Copied::default(), last: None };
+        let mut bench = Bench {
+            log,
+            waiting,
+            trouble: Arc::clone(&trouble),
+            copied: Copied::default(),
+            last: None,
+        };
         let thread = thread::Builder::new().name("rlhf-audit".to_owned());
         let thread = thread.spawn(move || bench.work(&inbox)).map_err(Failure::recording)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), trouble })
@@ -63,6 +70,11 @@ impl Worker {
     /// A worker that is none.
     pub fn ended() -> Self {
         Self { jobs: None, thread: None, trouble: Arc::default() }
+    }
+
+    /// Whether it does nothing any more.
+    pub fn has_ended(&self) -> bool {
+        self.jobs.is_none()
     }
 
     /// Has something done, unless something before it has failed.
@@ -98,6 +110,7 @@ impl Worker {
 /// What the thread works with.
 struct Bench {
     log: Shared,
+    waiting: Waiting,
     trouble: Arc<Mutex<Option<Failure>>>,
     /// The weights as they were digested the last time.
     copied: Copied,
@@ -147,6 +160,7 @@ impl Bench {
                 let audit = log.as_mut().ok_or_else(closed)?.settled()?;
                 audit.log_weighed_checkpoint(&name, &weights, &metrics)?;
             }
+            Job::Forget => self.last = None,
             Job::Join(_) => {}
         }
         Ok(())
@@ -193,7 +207,10 @@ impl Bench {
     }
 
     fn note(&self, kind: EventType, data: Value) -> Done<()> {
-        lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
+        if open_log::note(&self.waiting, kind, data)? {
+            lock(&self.log).as_mut().ok_or_else(closed)?.flush()?;
+        }
+        Ok(())
     }
 
     fn catch_up(&mut self) -> Done<()> {

@@ -88,6 +88,38 @@ fn good_evidence_is_signed_with_the_key_and_self_consistent_without() {
 }
 
 #[test]
+fn a_gap_in_the_record_is_in_the_verdict_whatever_the_incident_says_of_it() {
+    let whole = |gap| {
+        let mut log = Log::sample(3);
+        log.push(EventType::Incident, cbor::map([("gap", gap)]));
+        let (evidence, log) = log.evidence();
+        run(&evidence, Some(&log.policy()))
+    };
+    let times = [("since", 60_000_000), ("until", 120_000_000)].map(|(k, v)| (k, v.into()));
+    let report = whole(cbor::map(times));
+    assert_eq!((report.verdict, failures(&report)), (Verdict::Signed, vec![]));
+    let expected = format!("{}; with a gap in the record", Verdict::Signed.text(None));
+    assert_eq!(report.verdict_text, expected);
+    let gaps = check(&report, "events.gaps");
+    assert_eq!(gaps.result, Outcome::Absent);
+    let told = "from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z (entry 8)";
+    assert!(gaps.reason.ends_with(told), "{}", gaps.reason);
+    assert!(report.not_established.iter().any(|sentence| sentence.contains(told)), "{report:#?}");
+    for odd in [false.into(), ciborium::Value::Null, cbor::map([("since", "now".into())])] {
+        let report = whole(odd);
+        assert_eq!(report.verdict_text, expected);
+        assert!(check(&report, "events.gaps").reason.contains("for a while (entry 8)"));
+    }
+    // Other incidents, and other events that use the word, are no gaps.
+    let mut log = Log::sample(3);
+    log.push(EventType::Evaluation, cbor::map([("gap", 1.into())]));
+    let (evidence, log) = log.evidence();
+    let report = run(&evidence, Some(&log.policy()));
+    assert_eq!(report.verdict_text, Verdict::Signed.text(None));
+    assert!(report.checks.iter().all(|check| check.name != "events.gaps"));
+}
+
+#[test]
 fn another_logs_key_meets_no_policy_and_another_key_for_the_same_name_fails() {
     let (evidence, _) = Log::sample(3).evidence();
     let stranger = Log {

@@ -311,6 +311,8 @@ def good_cases(case):
         reports(without),
     )
 
+    gaps(case, bare, without)
+
     again = [
         *SAMPLE,
         event.encode(START + MINUTE, LATER_RUN, 0, "run.start", {"model": "tiny-chat"}),
@@ -360,6 +362,22 @@ def good_cases(case):
             "chosen": report("failed", False, unopened | UNCHOSEN | {"policy.signer": "fail"}),
         },
     )
+
+
+def gaps(case, bare, without):
+    """The producer's word that for a while nothing could be recorded: every verdict on a key repeats it."""
+    expected = reports(without | {"events.gaps": "absent"})
+    for one in expected.values():
+        if one["verdict"] == "signed":
+            one["verdict_text"] += "; with a gap in the record"
+    times = {"since": START + 8_000_000, "until": START + MINUTE}
+    for name, what, gap in [
+        ("gap", "an incident that tells of a gap in the record", times),
+        ("gap-of-no-time", "an incident that tells of a gap, and not when", None),
+    ]:
+        incident = {"title": "Gap in the record", "gap": gap}
+        told = [*SAMPLE[:-1], event.encode(START + MINUTE, RUN, 7, "incident", incident)]
+        case(name, what, bare | logged(told), expected)
 
 
 def handing_over(case):

@@ -35,18 +35,40 @@ _DTYPES = {
 }
 
 
+_FSDP = "FullyShardedDataParallel"
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "DeepSpeedEngine", _FSDP)
+
+
 def unwrapped(model: Any) -> Any:
-    """The model inside ``torch.compile`` and data-parallel wrappers."""
+    """The model inside ``torch.compile`` and wrappers of several processes."""
     while True:
-        name = type(model).__name__
-        if name == "FullyShardedDataParallel":
-            raise Unsupported(_SHARDED)
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
-        elif name in ("DistributedDataParallel", "DataParallel"):
+        elif type(model).__name__ in _WRAPPERS:
             model = model.module
         else:
             return model
+
+
+def whole(model: Any) -> Any:
+    """The same, where this process has all of its weights.
+
+    Raises:
+        Unsupported: it has a part of them: FSDP, FSDP2, tensor parallelism, DeepSpeed's ZeRO-3.
+    """
+    if type(model).__name__ == _FSDP:
+        raise Unsupported(_SHARDED)
+    model = unwrapped(model)
+    # A state dictionary shows no trace of ZeRO: what it holds is empty.
+    if any(type(part).__name__ == _FSDP for part in model.modules()) or any(
+        map(_is_a_part, model.parameters())
+    ):
+        raise Unsupported(_SHARDED)
+    return model
+
+
+def _is_a_part(value: Any) -> bool:
+    return any(hasattr(value, trace) for trace in ("_local_tensor", "ds_id", "_is_flat_param"))
 
 
 def is_peft(model: Any) -> bool:
@@ -118,7 +140,7 @@ def described(tensors: dict[str, Any]) -> tuple[list[tuple[str, str, list[int], 
 def _readable(name: str, value: Any) -> Any:
     if not hasattr(value, "data_ptr"):
         raise BadInput(f"the model's state `{name}` is a {type(value).__name__}, not a tensor")
-    if hasattr(value, "_local_tensor") or hasattr(value, "ds_id"):
+    if _is_a_part(value):
         raise Unsupported(_SHARDED)
     if value.device.type == "meta":
         raise BadInput(

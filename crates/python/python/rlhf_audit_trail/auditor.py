@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _engine, _inputs, _weights, card, provenance
+from . import _engine, _inputs, _ranks, _weights, card, provenance
 from .errors import AuditError, BadInput, NotTracking, Unsupported
 from .privacy import PrivacyConfig, PrivacyReport
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .callback import AuditCallback
 
 _POLICIES = ("scalars", "lora", "every_n", "full")
-_ON_FAILURE = ("save_and_stop", "stop")
+_ON_FAILURE = ("save_and_stop", "stop", "continue_with_gap")
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "rlhf_audit_trail")
 
 
@@ -33,10 +33,10 @@ _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", 
 class Logged:
     """What a call has logged."""
 
-    first_index: int
-    """The entry of the first of them."""
+    first_index: int | None
+    """The entry of the first of them; None where nothing could be recorded (``"continue_with_gap"``)."""
     count: int
-    """How many."""
+    """How many; 0 in that case."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Checkpoint:
 
     name: str
     """Its name, for example ``epoch_5``."""
-    index: int
-    """Its entry."""
-    root: str
-    """The root of its weights, hex: what ``rlhf-audit digest`` gives for the saved folder."""
+    index: int | None
+    """Its entry; None in other ranks than 0, and where nothing could be recorded (``"continue_with_gap"``)."""
+    root: str | None
+    """The root of its weights, hex: what ``rlhf-audit digest`` gives for the saved folder. None as above."""
 
 
 class AuditableRLHF:
@@ -56,6 +56,10 @@ class AuditableRLHF:
 
     Each experiment is a folder under a base directory: ``base_dir``, else the environment's ``RLHF_AUDIT_DIR``, else
     ``./audit``. In the folder lies the log, which can be shown, and ``private/``, which never leaves the machine.
+
+    Several processes that train together, under ``torchrun`` or with ``torch.distributed`` initialised: each makes its
+    auditor and enters ``track_training`` in the same way. Rank 0 owns the log; the others of its host attach to it, and
+    what they log is in it. Weights, checkpoints, cards and evidence are rank 0's.
 
     Args:
         model_name: the model's name, one line of text.
@@ -69,8 +73,13 @@ class AuditableRLHF:
         every_n: how many updates lie between two digests, with ``weights="every_n"``.
         on_record_failure: what a trainer does when nothing more can be recorded: ``"save_and_stop"`` has it save a
             checkpoint, stop, and raise when the ``track_training`` block ends; ``"stop"`` raises at once. Calls that
-            you make yourself raise at once in either case.
+            you make yourself raise at once in either case. With ``"continue_with_gap"`` training goes on: calls return
+            without having recorded, and when recording works again, the log says from when to when it did not and what
+            was lost, as an incident. Nobody gets the best verdict over such a gap. Where it never works again, the run
+            has no end in the log.
         passphrase: protects the keys in the folder.
+        rank_timeout: of several processes that train together, how many seconds a rank waits for rank 0 to open the log,
+            and rank 0 for the others when its block ends.
 
     Raises:
         BadInput: one of these is none of what is listed.
@@ -88,6 +97,7 @@ class AuditableRLHF:
         every_n: int | None = None,
         on_record_failure: str = "save_and_stop",
         passphrase: str | None = None,
+        rank_timeout: float = 60.0,
     ) -> None:
         if storage_backend != "local":
             raise BadInput(
@@ -102,6 +112,10 @@ class AuditableRLHF:
             raise BadInput(
                 f"on_record_failure must be one of {_ON_FAILURE}, not {on_record_failure!r}"
             )
+        if not (isinstance(rank_timeout, (int, float)) and 0 < rank_timeout < math.inf):
+            raise BadInput(
+                f"rank_timeout must be a number of seconds above 0, not {rank_timeout!r}"
+            )
         self.model_name = model_name
         self.privacy_config = privacy_config or PrivacyConfig()
         self.compliance_mode = compliance_mode
@@ -110,6 +124,7 @@ class AuditableRLHF:
         self._weights = weights
         self._every_n = every_n
         self._passphrase = passphrase
+        self._rank_timeout = float(rank_timeout)
         self._dir: Path | None = None
         self._tracking: _Tracking | None = None
 
@@ -138,25 +153,30 @@ class AuditableRLHF:
         Args:
             experiment_name: the folder's name under the base directory. A log that is there goes on.
             hyperparameters: a mapping, or training arguments with ``to_dict``. Public.
-            resumed_from: the checkpoint that training starts from, by the name it was logged under.
+            resumed_from: the checkpoint that training starts from, by the name it was logged under. Of several ranks what
+                rank 0 says counts, here and above.
 
         Raises:
             BadInput: no folder can have this name; or the log there is about another model or promise.
             LogInUse: another auditor or process writes to it.
             LogDamaged: the folder is incomplete.
-            RecordingFailed: the run's end could not be recorded.
-            Unsupported: this process is not the first of several that train together.
+            RecordingFailed: the run's end could not be recorded; or, in another rank than 0, nobody has opened the log.
+            Unsupported: this process is on another host than rank 0.
         """
         if self._tracking is not None:
             raise NotTracking(f"{self._dir} is tracked already; leave that block first")
-        _refuse_other_ranks()
+        ranks = _ranks.here()
         directory = self._folder(experiment_name)
-        recorder = self._open(directory)
+        recorder = self._recording(directory, ranks)
         self._dir = directory
-        tracking = self._tracking = _Tracking(recorder)
+        tracking = self._tracking = _Tracking(recorder, ranks)
         outcome = "completed"
         try:
-            recorder.start_run(json.dumps(self._details(hyperparameters, resumed_from)))
+            if ranks.rank == 0:
+                details = self._details(hyperparameters, resumed_from, ranks)
+                recorder.start_run(json.dumps(details))
+                if ranks.are_many:
+                    tracking.owner = self._owner(recorder, directory, ranks)
             yield self
         except KeyboardInterrupt:
             outcome = "interrupted"
@@ -239,6 +259,7 @@ class AuditableRLHF:
         It returns at once. What is digested is read where it is until the optimizer's next step, which waits for it.
         The first weights seen in a run are logged as where it starts; give them before the first step
         (``auditor.watch(model)``), and the first update is logged with how far it moved as well.
+        In another rank than 0 no weights are digested, and the numbers are logged under the rank's own.
 
         Args:
             model: the model, or what ``torch.compile`` or DDP made of it.
@@ -258,7 +279,7 @@ class AuditableRLHF:
         tracking.update(self._policy(model), self._every_n, model, optimizer, numbers, step)
 
     def watch(self, model: Any) -> None:
-        """Digests the weights that training starts from, where updates digest any.
+        """Digests the weights that training starts from, where updates digest any, and returns when that is done.
 
         Raises:
             BadInput, NotTracking, Unsupported, RecordingFailed: as ``track_policy_update``.
@@ -279,6 +300,7 @@ class AuditableRLHF:
 
         Which weights: those in ``path``, else those of ``model``, else those of the model last given to
         ``track_policy_update`` or ``watch``. Of a PEFT model it is the adapter, as ``save_pretrained`` writes it.
+        In another rank than 0 nothing but the metrics is logged, under the rank's number.
 
         Args:
             epoch: ``epoch=5`` names it ``epoch_5``.
@@ -291,18 +313,24 @@ class AuditableRLHF:
             BadInput: no name, no weights, or weights that cannot be read.
             NotTracking: outside ``track_training``.
             RecordingFailed: it, or an earlier step, could not be recorded.
+            Unsupported: the model is sharded (FSDP, ZeRO-3).
         """
         tracking = self._tracked("checkpoint")
         if (epoch is None) == (name is None):
             raise BadInput("give the checkpoint an epoch or a name")
         name = f"epoch_{epoch}" if name is None else name
         numbers = _inputs.metrics(metrics)
+        if path is None:
+            model = tracking.last_model() if model is None else model
+            if model is None:
+                raise BadInput("which weights? Give model=..., or path=... of a saved model")
+            model = _weights.whole(model)
+        if tracking.ranks.rank > 0:
+            tracking.measured(numbers)
+            return Checkpoint(name, None, None)
         if path is not None:
             return self._saved(name, path, numbers)
-        model = tracking.last_model() if model is None else model
-        if model is None:
-            raise BadInput("which weights? Give model=..., or path=... of a saved model")
-        described = _weights.described(_weights.saved(_weights.unwrapped(model)))
+        described = _weights.described(_weights.saved(model))
         index, root = tracking.recorder.checkpoint(name, *described, numbers)
         return Checkpoint(name, index, root)
 
@@ -311,7 +339,8 @@ class AuditableRLHF:
     ) -> Checkpoint:
         recorder = self._tracked("checkpoint").recorder
         recorder.saved(name, path, numbers)
-        recorder.settle()
+        if recorder.settle() is None:
+            return Checkpoint(name, None, None)
         events = json.loads(_engine.read_events(self.log_dir, ["checkpoint"]))
         newest = events[-1]
         root = newest["event_data"]["root"].removeprefix("sha256:")
@@ -329,8 +358,11 @@ class AuditableRLHF:
         Raises:
             PrivacyBudgetExceeded: somebody has too little left.
             BadInput: the log has no budget, or there are no ratings.
+            Unsupported: this is another rank than 0.
         """
-        return json.loads(self._tracked("release_round").recorder.release_round(round_id))
+        tracking = self._tracked("release_round")
+        self._refuse_others()
+        return json.loads(tracking.recorder.release_round(round_id))
 
     def add_external_auditor(
         self, auditor_id: str, access_level: str = "read", scope: Any = None
@@ -433,6 +465,7 @@ class AuditableRLHF:
     @contextmanager
     def _recorder(self) -> Iterator[_engine.Recorder]:
         """The log that is being written, or the last one, opened for a moment."""
+        self._refuse_others()
         if self._tracking is not None:
             yield self._tracking.recorder
             return
@@ -441,6 +474,34 @@ class AuditableRLHF:
             yield recorder
         finally:
             recorder.close()
+
+    def _refuse_others(self) -> None:
+        ranks = _ranks.here() if self._tracking is None else self._tracking.ranks
+        if ranks.rank > 0:
+            raise Unsupported(
+                f"rank {ranks.rank} does not own the log; call this where the rank is 0"
+            )
+
+    def _recording(self, directory: Path, ranks: _ranks.Ranks) -> Any:
+        """What records in this process: the log, or the one of rank 0."""
+        recorder: Any
+        if ranks.rank == 0:
+            recorder = self._open(directory)
+        else:
+            from ._attached import Attached
+
+            recorder = Attached(directory, self.model_name, ranks, self._rank_timeout)
+        if self.on_record_failure == "continue_with_gap":
+            from ._gaps import Forgiving
+
+            return Forgiving(recorder, directory, self._passphrase)
+        return recorder
+
+    def _owner(self, recorder: Any, directory: Path, ranks: _ranks.Ranks) -> Any:
+        """Opens the log to the other ranks."""
+        from ._owner import Owner
+
+        return Owner(recorder, directory, self.model_name, ranks, self._rank_timeout)
 
     def _open(self, directory: Path) -> _engine.Recorder:
         return _engine.Recorder(
@@ -465,11 +526,16 @@ class AuditableRLHF:
         return self.base_dir / experiment_name
 
     def _policy(self, model: Any) -> str:
+        if self._tracking is not None and self._tracking.ranks.rank > 0:
+            # All ranks have the same weights, and those of rank 0 are the record.
+            return "scalars"
         if self._weights is not None:
             return self._weights
         return "lora" if _weights.is_peft(_weights.unwrapped(model)) else "scalars"
 
-    def _details(self, hyperparameters: Any, resumed_from: str | None) -> dict[str, Any]:
+    def _details(
+        self, hyperparameters: Any, resumed_from: str | None, ranks: _ranks.Ranks
+    ) -> dict[str, Any]:
         details: dict[str, Any] = {
             "compliance_mode": self.compliance_mode,
             "libraries": _libraries(),
@@ -479,14 +545,19 @@ class AuditableRLHF:
             details["hyperparameters"] = plain(hyperparameters)
         if resumed_from is not None:
             details["resumed_from"] = resumed_from
+        if ranks.are_many:
+            details["ranks"] = ranks.world
         return details
 
 
 class _Tracking:
     """A run that is being recorded."""
 
-    def __init__(self, recorder: _engine.Recorder) -> None:
+    def __init__(self, recorder: Any, ranks: _ranks.Ranks) -> None:
         self.recorder = recorder
+        self.ranks = ranks
+        self.owner: Any = None
+        """What lets the other ranks log, in rank 0."""
         self.trouble: AuditError | None = None
         self._steps = 0
         self._model: Any = None
@@ -502,6 +573,8 @@ class _Tracking:
         self._meet(model)
         if policy != "scalars":
             self.recorder.weights(*self._described(policy, model), self._steps, {}, policy)
+            # No optimizer is known yet whose next step could wait.
+            self.recorder.join()
 
     def update(
         self,
@@ -526,6 +599,11 @@ class _Tracking:
             # Nothing says when the weights change next.
             self.recorder.join()
 
+    def measured(self, numbers: dict[str, float]) -> None:
+        """Has numbers logged that were measured beside the steps."""
+        if numbers:
+            self.recorder.numbers(self._steps, numbers, "scalars")
+
     def event(self, kind: str, data: dict[str, Any]) -> None:
         """Has a public event logged."""
         self.recorder.event(kind, json.dumps(data))
@@ -538,11 +616,15 @@ class _Tracking:
         """Ends the run. What goes wrong here must not hide what went wrong before."""
         for hook in self._hooks:
             hook.remove()
-        trouble = self.trouble
-        for step in (lambda: self.recorder.end_run(outcome), self.recorder.close):
+        trouble: BaseException | None = self.trouble
+        for step in (
+            lambda: self.owner is not None and self.owner.finish(outcome == "completed"),
+            lambda: self.recorder.end_run(outcome),
+            self.recorder.close,
+        ):
             try:
                 step()
-            except AuditError as error:
+            except (AuditError, KeyboardInterrupt) as error:
                 trouble = trouble or error
         if trouble is None:
             return
@@ -568,7 +650,7 @@ class _Tracking:
         self._trained = None
 
     def _described(self, policy: str, model: Any) -> tuple[Any, Any]:
-        model = _weights.unwrapped(model)
+        model = _weights.whole(model)
         if policy != "lora":
             return _weights.described(_weights.saved(model))
         if self._trained is None or self._trained[0]() is not model:
@@ -601,14 +683,6 @@ def _pairs(prompts: Any, chosen: Any, rejected: Any, annotator_ids: Any) -> tupl
 def _learning_rate(optimizer: Any) -> dict[str, float]:
     groups = getattr(optimizer, "param_groups", None)
     return _inputs.metrics({"learning_rate": groups[0]["lr"]}) if groups else {}
-
-
-def _refuse_other_ranks() -> None:
-    if int(os.environ.get("RANK", "0")) != 0:
-        raise Unsupported(
-            "this is not the first of the processes that train together, and only that one can record in this "
-            "version: call track_training where RANK is 0"
-        )
 
 
 def _libraries() -> dict[str, str]:

@@ -12,6 +12,9 @@ from transformers import TrainerCallback
 from .auditor import AuditableRLHF, plain
 from .errors import AuditError
 
+# What else a trainer does, all ranks do alike, and rank 0 records it.
+_OF_EVERY_RANK = ("on_log", "on_train_end")
+
 
 def _recorded(event: Callable[..., None]) -> Callable[..., None]:
     """What cannot be recorded ends the training as the auditor says."""
@@ -19,7 +22,9 @@ def _recorded(event: Callable[..., None]) -> Callable[..., None]:
     @wraps(event)
     def guarded(self: AuditCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         tracking = self.auditor._tracked("trainer.train")
-        if tracking.trouble is not None or not state.is_world_process_zero:
+        if tracking.trouble is not None:
+            return
+        if tracking.ranks.rank > 0 and event.__name__ not in _OF_EVERY_RANK:
             return
         try:
             event(self, args, state, control, **kwargs)
@@ -32,7 +37,8 @@ def _recorded(event: Callable[..., None]) -> Callable[..., None]:
 class AuditCallback(TrainerCallback):
     """Records every optimizer step, what is logged and what is saved, by ``global_step``.
 
-    Use it inside ``with auditor.track_training(...)``. It changes nothing in the training.
+    Use it inside ``with auditor.track_training(...)``, of several ranks in each. It changes nothing in the training.
+    What other ranks than 0 log is recorded under their own numbers.
 
     Args:
         auditor: whose log it goes into.
@@ -96,9 +102,12 @@ class AuditCallback(TrainerCallback):
     def _failed(self, error: AuditError, control: Any) -> None:
         if self.auditor.on_record_failure == "stop" or control is None:
             raise error
-        self.auditor._tracked("trainer.train").trouble = error
-        control.should_save = True
-        control.should_training_stop = True
+        tracking = self.auditor._tracked("trainer.train")
+        tracking.trouble = error
+        if tracking.ranks.rank == 0:
+            # Another rank that stopped alone would leave all of them waiting. It raises when its block ends.
+            control.should_save = True
+            control.should_training_stop = True
 
 
 def _inner(optimizer: Any) -> Any:

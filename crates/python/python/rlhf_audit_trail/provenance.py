@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChainVerification:
-    """The logged weights between two checkpoints."""
+    """The logged weights between two checkpoints.
+
+    A run that says which checkpoint it resumed from goes on from there: updates that the run before it made after that
+    checkpoint are not on the way.
+    """
 
     unbroken: bool | None
     """Whether every update starts from the weights that were logged before it; None where none was digested."""
@@ -52,7 +56,8 @@ class ProvenanceReport:
 def verify(dir: Path, start: str, end: str) -> ProvenanceReport:
     """Verifies the log in a folder, and the weights from one checkpoint to the other."""
     report = json.loads(_engine.verify_log(dir))
-    events = json.loads(_engine.read_events(dir, ["checkpoint", "policy.update"]))
+    kinds = ["checkpoint", "policy.update", "run.start"]
+    events = json.loads(_engine.read_events(dir, kinds))
     first, last = (_find(events, name) for name in (start, end))
     if first > last:
         raise BadInput(f"the checkpoint {end!r} was logged before {start!r}; swap the two")
@@ -74,8 +79,13 @@ def _find(events: list[dict[str, Any]], name: str) -> int:
 
 def _chain(events: list[dict[str, Any]]) -> ChainVerification:
     root, updates, breaks = events[0]["event_data"]["root"], 0, []
+    # Where a later run may take up from: what it leaves behind is not on the way.
+    saved = {events[0]["event_data"]["name"]: (root, updates, breaks)}
     for event in events[1:]:
         data = event["event_data"]
+        if event["event_type"] == "run.start":
+            root, updates, breaks = saved.get(data.get("resumed_from"), (root, updates, breaks))
+            continue
         if "root_before" in data:
             updates += 1
             before, after = data["root_before"], data["root_after"]
@@ -85,8 +95,10 @@ def _chain(events: list[dict[str, Any]]) -> ChainVerification:
         else:
             before = after = data["root"]
         if before != root:
-            breaks.append(event["index"])
+            breaks = [*breaks, event["index"]]
         root = after
+        if "name" in data:
+            saved[data["name"]] = (root, updates, breaks)
     if updates == 0:
         return ChainVerification(
             None,

@@ -9,6 +9,7 @@
 //! | `keys` | keys that took over from others, or fell into strangers' hands |
 //! | `hybrid` | the post-quantum signature beside a head's own |
 //! | `replay` | the entries, read once in order |
+//! | `gaps` | when nothing could be recorded, as the producer says |
 //! | `claims` | the model card against what the entries give |
 //! | `weights` | a model in hand against the weights in the log |
 //! | `anchors` | published heads, as one sequence, and their time |
@@ -20,6 +21,7 @@
 
 mod anchors;
 mod claims;
+mod gaps;
 mod heads;
 mod history;
 mod hybrid;

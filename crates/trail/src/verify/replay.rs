@@ -6,11 +6,14 @@ use std::ops::Range;
 
 use ciborium::Value;
 
+use super::gaps::Gap;
 use super::heads::Heads;
 use super::keys::MAX_CHANGES;
 use super::places::Places;
 use super::roots::Roots;
-use super::{EntryStream, HeldWeights, Parts, absent, bytes, count, fail, hashes, pass, some_of};
+use super::{
+    EntryStream, HeldWeights, Parts, absent, bytes, count, fail, gaps, hashes, pass, some_of,
+};
 use crate::card::{AsOf, Card, CardBuilder, PRIVATE_FIELDS, Pointer};
 use crate::cbor;
 use crate::commitment::{self, DisclosedOpening};
@@ -30,6 +33,7 @@ const FORM: &str = "Every entry is a well-formed event";
 const SEQUENCE: &str = "Every run's events are numbered without a gap";
 const UPDATES: &str = "Updates name the judgements they learned from";
 const RELEASED: &str = "Released values are accounted for by rounds that say what they cost";
+const GAPS: &str = "The producer says of no time that nothing could be recorded";
 const TIME: &str = "Event times do not run backwards";
 const OPENINGS: &str = "Opened fields match what was committed";
 
@@ -67,6 +71,8 @@ pub struct Replay {
     pub roots: Roots,
     /// What the entries say of keys; no more than are followed, and one.
     pub key_changes: Vec<(u64, KeyChange)>,
+    /// The incidents by which the producer says that for a while nothing could be recorded.
+    pub gaps: Vec<Gap>,
     wanted_weights: Vec<String>,
     /// The newest unbroken row of entries that only note a publication.
     notices: Range<u64>,
@@ -280,6 +286,7 @@ impl Replay {
         if let Some(weights) = WeightsEvent::read(index, &event) {
             self.weigh(weights);
         }
+        self.gaps.extend(Gap::read(index, &event));
         if event.kind == EventType::Card {
             let digest = event.get("sha256").and_then(cbor::as_array::<32>);
             if digest.is_some() && digest == self.card_digest {
@@ -405,6 +412,9 @@ impl Replay {
                 Some(reason) => fail("events.released", RELEASED, reason),
                 None => pass("events.released", RELEASED, values(self.released.released())),
             });
+        }
+        if !self.gaps.is_empty() {
+            checks.push(absent("events.gaps", GAPS, gaps::reason(&self.gaps)));
         }
         checks.push(match self.backwards {
             Some(index) => absent(

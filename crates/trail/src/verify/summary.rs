@@ -3,6 +3,7 @@
 use super::anchors::Anchors;
 use super::claims::CheckedCard;
 use super::count;
+use super::gaps;
 use super::heads::Heads;
 use super::history;
 use super::hybrid;
@@ -36,7 +37,7 @@ pub struct Gave {
 
 pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Report {
     let Gave { drift, heads, replay, witnesses, anchors, card, openings, history, checks } = gave;
-    let verdict = verdict(&heads, &anchors, &checks);
+    let verdict = verdict(&heads, &replay, &anchors, &checks);
     let since = anchors.public.as_ref().map(|public| to_rfc3339(public.since));
     let newest = heads.newest();
     let said = Sentences {
@@ -55,7 +56,7 @@ pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Re
     Report {
         v: 1,
         verdict,
-        verdict_text: verdict_text(verdict, since.as_deref(), &heads),
+        verdict_text: verdict_text(verdict, since.as_deref(), &heads, &replay),
         scope,
         meets_policy: policy.map(|_| verdict >= Verdict::Signed),
         key_source: key_source(policy, &heads),
@@ -89,20 +90,25 @@ pub fn report(parts: &Parts<'_>, policy: Option<&TrustPolicy>, gave: Gave) -> Re
     }
 }
 
-fn verdict_text(verdict: Verdict, since: Option<&str>, heads: &Heads) -> String {
-    let text = verdict.text(since);
+fn verdict_text(verdict: Verdict, since: Option<&str>, heads: &Heads, replay: &Replay) -> String {
+    let mut text = verdict.text(since);
+    if verdict == Verdict::Signed && !replay.gaps.is_empty() {
+        // It may be public all the same, and is no less signed for it.
+        let dated = if since.is_some() { Verdict::Public } else { verdict };
+        text = dated.text(since) + gaps::IN_VERDICT;
+    }
     if heads.chain.is_followed(&heads.chosen_signers) {
         return text.replacen("by the key", "by a successor of the key", 1);
     }
     text
 }
 
-fn verdict(heads: &Heads, anchors: &Anchors, checks: &[Check]) -> Verdict {
+fn verdict(heads: &Heads, replay: &Replay, anchors: &Anchors, checks: &[Check]) -> Verdict {
     if !heads.readable || checks.iter().any(|check| check.result == Outcome::Fail) {
         Verdict::Failed
     } else if heads.chosen_signers.is_empty() {
         Verdict::SelfConsistent
-    } else if anchors.public.is_none() {
+    } else if anchors.public.is_none() || !replay.gaps.is_empty() {
         Verdict::Signed
     } else {
         Verdict::Public
@@ -375,6 +381,7 @@ impl Sentences<'_> {
             list.push("That the weights you hold are in the log.".to_owned());
         }
         list.extend(self.history.and_then(history::not_established));
+        list.extend(gaps::not_established(&self.replay.gaps));
         if self.is_absent("events.time") {
             list.push(
                 "The order of events in time: the producer's clock runs backwards in places."
@@ -527,5 +534,34 @@ impl Sentences<'_> {
                     .to_owned()
             });
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cbor;
+    use crate::event::Event;
+    use crate::event::tests::run;
+    use crate::note::KeyKind;
+    use crate::verify::anchors::Public;
+    use crate::verify::gaps::Gap;
+
+    #[test]
+    fn what_is_public_with_a_gap_in_it_is_signed_and_says_both() {
+        let key = VerifierKey::new("log.example", KeyKind::Ed25519, &[1; 32]).unwrap();
+        let heads = Heads { chosen_signers: vec![key], readable: true, ..Heads::default() };
+        let public = Public { size: 1, since: 0, by: "a clock".into() };
+        let anchors = Anchors { public: Some(public), ..Anchors::default() };
+        let mut replay = Replay::default();
+        assert_eq!(verdict(&heads, &replay, &anchors, &[]), Verdict::Public);
+        let data = cbor::map([("gap", true.into())]);
+        let event = Event { time: 0, run: run(1), seq: 1, kind: EventType::Incident, data };
+        replay.gaps.extend(Gap::read(1, &event));
+        let verdict = verdict(&heads, &replay, &anchors, &[]);
+        assert_eq!(verdict, Verdict::Signed);
+        let text = verdict_text(verdict, Some("T"), &heads, &replay);
+        assert_eq!(text, "Signed by the key you chose; public since T; with a gap in the record");
     }
 }
