@@ -89,7 +89,7 @@ impl Audit {
         let head = self.head().clone();
         // The files before the event: what the log speaks of must be there.
         self.keep(&reader.folder().card(&digest), &bytes)?;
-        self.keep_head()?;
+        self.keep_quoted_head()?;
         let data = cbor::map([
             ("sha256", Value::Bytes(digest.to_vec())),
             ("size", Value::from(card.as_of.size)),
@@ -99,7 +99,7 @@ impl Audit {
     }
 
     /// Keeps the newest head, of which something is about to speak.
-    pub(crate) fn keep_head(&self) -> Result<()> {
+    pub(crate) fn keep_quoted_head(&self) -> Result<()> {
         let head = self.head();
         let path = self.folder().quoted_head(head.checkpoint.size);
         // What is there may carry cosignatures that the checkpoint has not got yet.

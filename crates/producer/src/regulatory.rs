@@ -50,7 +50,7 @@ impl Audit {
         let digest = sha256(&bytes);
         // The files before the event: what the log speaks of must be there.
         self.keep(&reader.folder().report(&digest), &bytes)?;
-        self.keep_head()?;
+        self.keep_quoted_head()?;
         let names = report.sections.iter().map(|section| Value::from(section.name)).collect();
         let data = cbor::map([
             ("sha256", Value::Bytes(digest.to_vec())),

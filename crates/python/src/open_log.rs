@@ -3,9 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ciborium::Value;
 use producer::{Annotation, Audit, Deferred, Logged, Transaction};
-use trail::EventType;
 
 use crate::failure::{Done, Failure};
 use crate::outbox::Outbox;
@@ -35,11 +33,6 @@ pub struct OpenLog {
 impl OpenLog {
     pub fn new(audit: Audit, outbox: Arc<Outbox>) -> Self {
         Self { log: Deferred::new(audit), outbox }
-    }
-
-    /// Takes an event, which the next commit makes durable.
-    pub fn note(&self, kind: EventType, data: Value) -> Done<()> {
-        self.outbox.put(kind, data).map(drop)
     }
 
     /// Logs annotations, durably, behind everything that waits.

@@ -8,6 +8,7 @@ use ciborium::Value;
 use trail::{EventType, cbor};
 
 use crate::failure::{Done, Failure};
+use crate::open_log::closed;
 
 /// What of an event's 65,535 bytes its data may take.
 const MAX_DATA: usize = 65_000;
@@ -29,11 +30,13 @@ struct Inside {
     noted: Vec<Noted>,
     /// When something was logged the last time.
     touched: Instant,
+    /// Whether no commit will come any more.
+    closed: bool,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self(Mutex::new(Inside { noted: Vec::new(), touched: Instant::now() }))
+        Self(Mutex::new(Inside { noted: Vec::new(), touched: Instant::now(), closed: false }))
     }
 }
 
@@ -47,9 +50,17 @@ impl Outbox {
             )));
         }
         let mut inside = self.inside();
+        if inside.closed {
+            return Err(closed());
+        }
         inside.touched = Instant::now();
         inside.noted.push(Noted { kind, data, at: SystemTime::now() });
         Ok(inside.noted.len())
+    }
+
+    /// Refuses events from now on.
+    pub fn close(&self) {
+        self.inside().closed = true;
     }
 
     /// Notes that something was logged.

@@ -35,10 +35,9 @@ impl Reads {
     /// Waits until nothing of it is to be read, for a moment. Says whether that is so.
     pub fn wait(&self, what: What, patience: Duration) -> bool {
         let pending = self.pending();
-        let waited =
-            self.fewer.wait_timeout_while(pending, patience, |counts| counts[what as usize] > 0);
-        let (_, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        !result.timed_out()
+        let pending_of = |counts: &mut [u64; 2]| counts[what as usize] > 0;
+        let waited = self.fewer.wait_timeout_while(pending, patience, pending_of);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn pending(&self) -> MutexGuard<'_, [u64; 2]> {

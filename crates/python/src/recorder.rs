@@ -300,6 +300,7 @@ impl Recorder {
         py.detach(|| {
             let stopped = self.worker()?.stop();
             let Some(log) = lock(&self.log).take() else { return stopped };
+            self.outbox.close();
             let settled = match log.into_deferred() {
                 Ok(Some(log)) => log.close(PATIENCE).map(drop).map_err(Failure::from),
                 Ok(None) => Ok(()),
@@ -342,17 +343,19 @@ impl Recorder {
         self.trouble.check()?;
         let waiting = self.outbox.put(kind, data)?;
         if waiting >= TOO_MANY {
-            py.detach(|| lock(&self.log).as_mut().ok_or_else(closed)?.flush())
-        } else if waiting.is_multiple_of(MANY) {
-            self.wake(Job::Flush)
-        } else {
-            Ok(())
+            return py.detach(|| lock(&self.log).as_mut().ok_or_else(closed)?.flush());
         }
+        if waiting.is_multiple_of(MANY) {
+            self.wake(Job::Flush);
+        }
+        Ok(())
     }
 
-    /// Has the worker do something that it would do later anyway, where it can be told without waiting.
-    fn wake(&self, job: Job) -> Done<()> {
-        self.worker.try_lock().map_or(Ok(()), |worker| worker.give(job))
+    /// Wakes the worker, where that can be done without waiting.
+    fn wake(&self, job: Job) {
+        if let Ok(worker) = self.worker.try_lock() {
+            worker.wake(job);
+        }
     }
 
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
@@ -365,7 +368,7 @@ impl Recorder {
         self.place().annotated(&logged);
         drop(log);
         if carries {
-            self.wake(Job::CatchUp)?;
+            self.wake(Job::CatchUp);
         }
         Ok((logged.first_index, logged.logged))
     }

@@ -126,6 +126,13 @@ impl Worker {
         Err(closed())
     }
 
+    /// Has something done now that would be done later anyway. What has failed is told to who asks next.
+    pub fn wake(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
+    }
+
     /// Waits until what was given of it is read, and may change or go.
     pub fn wait_for(&self, what: What) -> Done<()> {
         while !self.reads.wait(what, PATIENCE) {
