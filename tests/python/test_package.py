@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -409,3 +412,53 @@ def test_a_full_disk_raises_and_loses_nothing_that_was_acknowledged(auditor, tmp
         rate(auditor)
     assert len(events(auditor, "annotation")) == logged + 3
     assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
+
+
+def test_a_number_carries_the_time_of_its_call_and_not_of_its_commit(auditor):
+    with auditor.track_training("run"):
+        before = datetime.now(timezone.utc)
+        auditor._tracked("test").recorder.numbers(1, {"loss": 1.0}, "scalars")
+        after = datetime.now(timezone.utc)
+        time.sleep(0.05)
+        rate(auditor)
+    (number,) = events(auditor, "metric")
+    told = datetime.fromisoformat(number["timestamp"].replace("Z", "+00:00"))
+    assert before <= told <= after
+
+
+def test_weights_may_change_while_a_saved_checkpoint_is_still_digested(auditor, tmp_path):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    save_file({"w": np.zeros(40_000_000, dtype=np.float32)}, saved / "model.safetensors")
+    with auditor.track_training("run"):
+        recorder = auditor._tracked("test").recorder
+        start = time.perf_counter()
+        recorder.saved("one", saved, {})
+        # What the optimizer's next step calls.
+        recorder.join()
+        joined = time.perf_counter() - start
+        # A trainer may remove the first one when it has saved another.
+        recorder.saved("two", saved, {})
+        waited = time.perf_counter() - start
+        recorder.settle()
+    assert joined < waited / 4
+    assert [event["event_data"]["name"] for event in events(auditor, "checkpoint")] == [
+        "one",
+        "two",
+    ]
+
+
+def test_numbers_do_not_wait_for_annotations_that_are_being_written(auditor):
+    many = 20_000
+    with auditor.track_training("run"):
+        recorder = auditor._tracked("test").recorder
+        lists = ["p"] * many, ["r"] * many, ["ann"] * many, [1.0] * many
+        writing = threading.Thread(target=recorder.rate, args=lists)
+        writing.start()
+        for step in range(100):
+            recorder.numbers(step, {"loss": 1.0}, "scalars")
+        assert writing.is_alive()
+        writing.join()
+    steps = [event["event_data"]["step"] for event in events(auditor, "metric")]
+    assert steps == list(range(100))
+    assert len(events(auditor, "annotation")) == many

@@ -89,17 +89,24 @@ impl Audit {
         let head = self.head().clone();
         // The files before the event: what the log speaks of must be there.
         self.keep(&reader.folder().card(&digest), &bytes)?;
-        let path = reader.folder().quoted_head(head.checkpoint.size);
-        // What is there may carry cosignatures that the checkpoint has not got yet.
-        let kept = SignedHead::read_ours(&path, self.log.keys());
-        if !kept.is_ok_and(|kept| kept.checkpoint == head.checkpoint) {
-            self.keep(&path, head.note.as_bytes())?;
-        }
+        self.keep_quoted_head()?;
         let data = cbor::map([
             ("sha256", Value::Bytes(digest.to_vec())),
             ("size", Value::from(card.as_of.size)),
         ]);
         let logged = self.log_event(EventType::Card, data)?;
         Ok(LoggedCard { bytes, card, entry: logged.first_index, head })
+    }
+
+    /// Keeps the newest head, of which something is about to speak.
+    pub(crate) fn keep_quoted_head(&self) -> Result<()> {
+        let head = self.head();
+        let path = self.folder().quoted_head(head.checkpoint.size);
+        // What is there may carry cosignatures that the checkpoint has not got yet.
+        let kept = SignedHead::read_ours(&path, self.log.keys());
+        if kept.is_ok_and(|kept| kept.checkpoint == head.checkpoint) {
+            return Ok(());
+        }
+        self.keep(&path, head.note.as_bytes())
     }
 }

@@ -26,7 +26,7 @@ impl Deferred {
     }
 
     /// Begins a transaction. Once it is committed, its events survive whatever the disk survives, and are in the
-    /// log's files when it is settled, or opened the next time. About four mebibytes of them at most wait.
+    /// log's files when it is settled, or opened the next time. About sixteen mebibytes of them at most wait.
     ///
     /// # Errors
     /// An earlier error has stopped this writer.
@@ -47,6 +47,11 @@ impl Deferred {
     /// The number of entries, with those that wait.
     pub fn size(&self) -> u64 {
         self.0.committed_size()
+    }
+
+    /// The bytes of what waits.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.0.wal.len()
     }
 
     /// Whether anything waits.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use privacy::mechanism::MechanismError;
 use thiserror::Error;
 use trail::event::{EventError, EventType};
+use trail::regulatory::ReportError;
 use weight_digest::checkpoint::CheckpointError;
 use weight_digest::compute::StructureChange;
 use weight_digest::part::PartError;
@@ -203,6 +204,9 @@ pub enum Error {
     /// A card that JSON cannot hold.
     #[error("the model card cannot be written: {0}")]
     Card(String),
+    /// A regulatory report that cannot be derived.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A field that cannot be opened.
     #[error("entry {index} has no private field `{field}` that could be opened")]
     NoOpening {

@@ -37,6 +37,11 @@ impl Folder {
         self.0.join("cards").join(format!("{}.json", hex::encode(digest)))
     }
 
+    /// A regulatory report, under the digest that is in the log.
+    pub fn report(&self, digest: &[u8; 32]) -> PathBuf {
+        self.0.join("reports").join(format!("{}.json", hex::encode(digest)))
+    }
+
     /// A signed head that a card speaks of, that was published, or that witnesses have cosigned.
     pub fn quoted_head(&self, size: u64) -> PathBuf {
         self.quoted_heads().join(size.to_string())

@@ -6,7 +6,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `checkpoint`, `tile/` | the public log (<https://c2sp.org/tlog-tiles>); any web server can serve it |
-//! | `cards/`, `heads/`, `documents/`, `tables/` | model cards, the heads that they speak of, that were published or cosigned, documents too large for an event, the tensors of logged weights |
+//! | `cards/`, `reports/`, `heads/`, `documents/`, `tables/` | model cards, regulatory reports, the heads that these speak of, that were published or cosigned, documents too large for an event, the tensors of logged weights |
 //! | `anchors/` | what shows that heads were published: bundles and time stamps |
 //! | `keys/` | proofs of the entries in which a key took over from another or was taken out of use |
 //! | `policy/` | a trust policy with the log's own keys, for trying out |
@@ -56,6 +56,7 @@ mod privacy;
 mod pruning;
 mod publish;
 mod reader;
+mod regulatory;
 mod rotation;
 #[cfg(test)]
 mod rotation_survival;
@@ -101,6 +102,7 @@ pub use publish::{
     Setback, Step, Waiting,
 };
 pub use reader::{Entries, LogReader};
+pub use regulatory::LoggedReport;
 pub use rotation::{Retired, Rotated};
 pub use signer::{FileSigner, Signer};
 pub use transaction::{Logged, Transaction};

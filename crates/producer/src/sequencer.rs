@@ -71,7 +71,12 @@ impl Sequencer {
 
 /// Microseconds since 1970.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    micros(SystemTime::now())
+}
+
+/// Microseconds between 1970 and then.
+pub(crate) fn micros(then: SystemTime) -> u64 {
+    let since = then.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_micros().try_into().unwrap_or(u64::MAX)
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::thread;
+use std::time::SystemTime;
 
 use ciborium::Value;
 use rand::rngs::{StdRng, SysRng};
@@ -17,7 +18,7 @@ use crate::audit::Audit;
 use crate::erasure::Scope;
 use crate::error::{Error, IoContext as _, Result};
 use crate::privacy::{Batches, Draws, Privacy, Released, Tally};
-use crate::sequencer::{Sequencer, now};
+use crate::sequencer::{Sequencer, micros, now};
 use crate::subjects::Who;
 use crate::vault::seal_pseudonym;
 use crate::wal::{BATCH_BYTES, Batch, Commit};
@@ -30,7 +31,7 @@ const WINDOW_BYTES: usize = 64 << 20;
 const THREAD_SHARE: usize = 256;
 
 /// Of what waits in the write-ahead log to be carried into the log's files, at most about so many bytes.
-const MAX_WAITING: u64 = 4 << 20;
+const MAX_WAITING: u64 = 16 << 20;
 
 /// What a transaction, or a whole import, has logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,15 @@ impl<'a> Transaction<'a> {
     /// The type has its own way into the log, the event cannot be encoded, or the write-ahead log cannot
     /// be written.
     pub fn event(&mut self, kind: EventType, data: Value) -> Result<()> {
+        self.event_at(kind, data, SystemTime::now())
+    }
+
+    /// Adds an event whose data is public, and which happened then. It is logged behind those before it, and with no
+    /// earlier time.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::event`].
+    pub fn event_at(&mut self, kind: EventType, data: Value, then: SystemTime) -> Result<()> {
         let own_way = match kind {
             EventType::RunStart => Some("a run starts with its first event"),
             EventType::RunEnd => Some("end the run instead"),
@@ -136,7 +146,7 @@ impl<'a> Transaction<'a> {
             return Err(Error::Reserved(kind, own_way));
         }
         self.or_break(|tx| tx.ensure_run(&kind))?;
-        self.push_event(kind, data)
+        self.push_event_at(kind, data, micros(then))
     }
 
     /// Says that a key took over from another, or was taken out of use.
@@ -290,18 +300,26 @@ impl<'a> Transaction<'a> {
     }
 
     fn push_event(&mut self, kind: EventType, data: Value) -> Result<()> {
+        self.push_event_at(kind, data, now())
+    }
+
+    fn push_event_at(&mut self, kind: EventType, data: Value, then: u64) -> Result<()> {
         // What was said before must come before.
         self.or_break(Self::flush_window)?;
         // An event that cannot be encoded is refused, and does the others no harm.
-        let entry = self.encode(kind, data)?;
+        let entry = self.encode_at(kind, data, then)?;
         self.count_one();
         self.or_break(|tx| tx.push_entry(&entry, &[]))
     }
 
     /// The next entry. Nothing has changed where it fails.
     fn encode(&mut self, kind: EventType, data: Value) -> Result<Vec<u8>> {
+        self.encode_at(kind, data, now())
+    }
+
+    fn encode_at(&mut self, kind: EventType, data: Value, then: u64) -> Result<Vec<u8>> {
         let mut sequencer = self.sequencer.clone();
-        let time = sequencer.exact_time(now());
+        let time = sequencer.exact_time(then);
         let (run, seq) = sequencer.next().ok_or(Error::NoRun)?;
         let entry = Event { time, run, seq, kind, data }.encode()?;
         self.sequencer = sequencer;

@@ -46,6 +46,7 @@ impl From<Error> for Failure {
             | Error::PassphraseNeeded(_)
             | Error::PassphraseWrong(_)
             | Error::PrivacySettings(_)
+            | Error::Report(_)
             | Error::Round(_)
             | Error::Weights(_) => "BadInput",
             Error::Contradicted { .. }

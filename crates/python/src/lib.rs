@@ -5,19 +5,25 @@
 //! |---|---|
 //! | `recorder` | a log that training writes to |
 //! | `open_log` | what is committed when |
+//! | `outbox` | what is in no commit yet |
 //! | `worker` | the thread that does what training need not wait for |
+//! | `reads` | what the worker has yet to read |
 //! | `place` | which annotations an update learned from |
 //! | `tensors` | weights where they are, in the memory of PyTorch |
 //! | `reading` | a log's folder, read without its keys |
+//! | `report` | the regulatory report |
 //! | `failure` | errors as exceptions of the package |
 //!
 //! The interpreter's lock is given up before anything is written, hashed or waited for.
 
 mod failure;
 mod open_log;
+mod outbox;
 mod place;
 mod reading;
+mod reads;
 mod recorder;
+mod report;
 mod tensors;
 mod worker;
 
@@ -31,5 +37,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reading::read_events, module)?)?;
     module.add_function(wrap_pyfunction!(reading::privacy_report, module)?)?;
     module.add_function(wrap_pyfunction!(reading::round_epsilon, module)?)?;
-    module.add_function(wrap_pyfunction!(reading::weigh_saved, module)?)
+    module.add_function(wrap_pyfunction!(reading::weigh_saved, module)?)?;
+    module.add_function(wrap_pyfunction!(report::report_sections, module)?)
 }

@@ -18,13 +18,26 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
-use crate::open_log::{self, OpenLog, Shared, Waiting, closed, lock};
+use crate::open_log::{OpenLog, Shared, closed, lock};
+use crate::outbox::Outbox;
 use crate::place::Place;
+use crate::reads::What;
+use crate::report::{self, Written};
 use crate::tensors::{Described, Tensors};
-use crate::worker::{Job, Step, Worker};
+use crate::worker::{Job, Step, Trouble, Worker};
 
 /// What a run says that ended without saying how, when the next one finds it.
 const UNKNOWN_END: &str = "unknown: the process ended without saying how";
+
+/// Whenever so many events wait, the worker commits them.
+const MANY: usize = 256;
+
+/// With so many, who logs has to wait until they are committed.
+const TOO_MANY: usize = 64 * MANY;
+
+/// With so many bytes committed, the worker carries them into the log's files. The engine does it by itself, while who
+/// logs waits, with more.
+const CARRY: u64 = 2 << 20;
 
 /// How long closing waits for what is being published.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +49,10 @@ type Budget = (f64, f64, f64, f64, f64, u32, u32);
 #[pyclass(frozen, module = "rlhf_audit_trail._engine")]
 pub struct Recorder {
     log: Shared,
-    waiting: Waiting,
+    /// Where events wait that need not be durable at once.
+    outbox: Arc<Outbox>,
+    /// What has gone wrong in the worker.
+    trouble: Trouble,
     worker: Mutex<Worker>,
     place: Mutex<Place>,
     /// The log's unique name: another one that has taken its folder is not gone on with.
@@ -73,13 +89,15 @@ impl Recorder {
             let audit = Audit::open(&dir, passphrase.as_ref())?;
             check_same(&dir, &audit, &model, privacy.as_ref())?;
             let origin = audit.origin().to_owned();
-            let waiting = Waiting::default();
-            let open = OpenLog::new(audit, Arc::clone(&waiting));
+            let outbox = Arc::new(Outbox::default());
+            let open = OpenLog::new(audit, Arc::clone(&outbox));
             let log: Shared = Arc::new(Mutex::new(Some(open)));
+            let worker = Worker::start(Arc::clone(&log), Arc::clone(&outbox))?;
             Ok(Self {
-                worker: Mutex::new(Worker::start(Arc::clone(&log), Arc::clone(&waiting))?),
+                trouble: worker.trouble(),
+                worker: Mutex::new(worker),
                 log,
-                waiting,
+                outbox,
                 place: Mutex::default(),
                 origin,
                 process: std::process::id(),
@@ -158,8 +176,7 @@ impl Recorder {
     fn event(&self, py: Python<'_>, kind: &str, data: &str) -> PyResult<()> {
         let data: Json = serde_json::from_str(data).map_err(Failure::input)?;
         let (kind, data) = (EventType::from(kind), cbor::from_json(&data));
-        py.detach(|| self.note(kind, data))?;
-        Ok(())
+        Ok(self.note(py, kind, data)?)
     }
 
     /// Has the numbers of a step logged, with the next commit: those of another rank under its own.
@@ -180,8 +197,7 @@ impl Recorder {
             ("metrics", cbor::map(metrics)),
         ];
         data.extend(rank.map(|rank| ("rank", rank.into())));
-        py.detach(|| self.note(EventType::Metric, cbor::map(data)))?;
-        Ok(())
+        Ok(self.note(py, EventType::Metric, cbor::map(data))?)
     }
 
     /// Makes durable what waits for the next commit.
@@ -212,7 +228,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Has a saved checkpoint digested and logged, by the worker.
+    /// Has a saved checkpoint digested and logged, by the worker, when it has read the one before: that may go then.
     fn saved(
         &self,
         py: Python<'_>,
@@ -220,7 +236,11 @@ impl Recorder {
         path: PathBuf,
         metrics: BTreeMap<String, f64>,
     ) -> PyResult<()> {
-        py.detach(|| self.worker()?.give(Job::Saved { name, path, metrics }))?;
+        py.detach(|| {
+            let worker = self.worker()?;
+            worker.wait_for(What::Saved)?;
+            worker.give(Job::Saved { name, path, metrics })
+        })?;
         Ok(())
     }
 
@@ -243,9 +263,9 @@ impl Recorder {
         Ok(py.detach(log)?)
     }
 
-    /// Waits until the worker has done everything.
+    /// Waits until the worker has read the weights that it was given: they may change then.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.worker()?.join())?;
+        py.detach(|| self.worker()?.wait_for(What::Weights))?;
         Ok(())
     }
 
@@ -265,6 +285,19 @@ impl Recorder {
     fn evidence(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         py.detach(|| self.settled(|audit| write_evidence(audit, &path)))?;
         Ok(())
+    }
+
+    /// The regulatory report on a period, both ends in it, in microseconds since 1970. No sections are all.
+    fn report(
+        &self,
+        py: Python<'_>,
+        start: u64,
+        end: u64,
+        sections: Option<Vec<String>>,
+    ) -> PyResult<Written> {
+        let (period, sections) = report::question(start, end, sections.as_deref())?;
+        let report = || self.settled(|audit| Ok(report::write(audit.report(period, &sections)?)));
+        Ok(py.detach(report)?)
     }
 
     /// Releases the noised mean of the ratings since the last round, as JSON.
@@ -290,6 +323,7 @@ impl Recorder {
         py.detach(|| {
             let stopped = self.worker()?.stop();
             let Some(log) = lock(&self.log).take() else { return stopped };
+            self.outbox.close();
             let settled = match log.into_deferred() {
                 Ok(Some(log)) => log.close(PATIENCE).map(drop).map_err(Failure::from),
                 Ok(None) => Ok(()),
@@ -303,12 +337,17 @@ impl Recorder {
 
 impl Recorder {
     fn worker(&self) -> Done<MutexGuard<'_, Worker>> {
-        if self.process != std::process::id() {
-            return Err(Failure::recording(
-                "this process is a child of the one that writes to the log; log from the parent",
-            ));
-        }
+        self.refuse_child()?;
         Ok(self.worker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn refuse_child(&self) -> Done<()> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(Failure::recording(
+            "this process is a child of the one that writes to the log; log from the parent",
+        ))
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
@@ -321,27 +360,40 @@ impl Recorder {
         work(lock(&self.log).as_mut().ok_or_else(closed)?.settled()?)
     }
 
-    fn note(&self, kind: EventType, data: ciborium::Value) -> Done<()> {
-        let worker = self.worker()?;
-        worker.check()?;
-        if worker.has_ended() {
-            return Err(closed());
+    /// Leaves an event to the worker. The interpreter's lock is kept: to get it back could take longer than this.
+    fn note(&self, py: Python<'_>, kind: EventType, data: ciborium::Value) -> Done<()> {
+        self.refuse_child()?;
+        self.trouble.check()?;
+        let waiting = self.outbox.put(kind, data)?;
+        if waiting >= TOO_MANY {
+            return py.detach(|| lock(&self.log).as_mut().ok_or_else(closed)?.flush());
         }
-        drop(worker);
-        if open_log::note(&self.waiting, kind, data)? {
-            lock(&self.log).as_mut().ok_or_else(closed)?.flush()?;
+        if waiting.is_multiple_of(MANY) {
+            self.wake(Job::Flush);
         }
         Ok(())
     }
 
+    /// Wakes the worker, where that can be done without waiting.
+    fn wake(&self, job: Job) {
+        if let Ok(worker) = self.worker.try_lock() {
+            worker.wake(job);
+        }
+    }
+
     fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
         // Not by a child, either.
-        drop(self.worker()?);
+        self.refuse_child()?;
         // Several threads log: who has committed notes it before the next one commits.
         let mut log = lock(&self.log);
-        let logged = log.as_mut().ok_or_else(closed)?.annotate(annotations)?;
+        let open = log.as_mut().ok_or_else(closed)?;
+        let logged = open.annotate(annotations)?;
+        let carries = open.waiting_bytes() >= CARRY;
         self.place().annotated(&logged);
         drop(log);
+        if carries {
+            self.wake(Job::CatchUp);
+        }
         Ok((logged.first_index, logged.logged))
     }
 
@@ -349,7 +401,8 @@ impl Recorder {
         let worker = self.worker()?;
         let mut log = lock(&self.log);
         // The folder is this process's, until the old writer is gone.
-        let lost = log.take().map_or(0, |mut old| old.waiting());
+        drop(log.take());
+        let lost = self.outbox.take().len() as u64;
         let audit = Audit::open(dir, passphrase)?;
         if audit.origin() != self.origin {
             return Err(Failure::recording(format!(
@@ -364,7 +417,7 @@ impl Recorder {
             )));
         }
         self.place().recount(&audit.reader())?;
-        *log = Some(OpenLog::new(audit, Arc::clone(&self.waiting)));
+        *log = Some(OpenLog::new(audit, Arc::clone(&self.outbox)));
         drop(log);
         // How the weights moved meanwhile is not known step by step.
         let _ = worker.check();

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ciborium::Value;
 use producer::{Copied, Moved, Weighed};
@@ -16,11 +16,19 @@ use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
 use crate::failure::{Done, Failure};
-use crate::open_log::{self, OpenLog, Shared, Waiting, closed, lock};
+use crate::open_log::{OpenLog, Shared, closed, lock};
+use crate::outbox::Outbox;
+use crate::reads::{Reads, What};
 use crate::tensors::Tensors;
 
-/// When nothing has come for so long, the log's files catch up with what is committed.
+/// When nothing was logged for so long, the log's files catch up with what is committed. Who logs meanwhile has to wait.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// So old they may become where something is logged all the time.
+const STALE: Duration = Duration::from_secs(10);
+
+/// So often a wait asks whether the thread is still there.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What there is to do.
 pub enum Job {
@@ -30,6 +38,10 @@ pub enum Job {
     Saved { name: String, path: PathBuf, metrics: BTreeMap<String, f64> },
     /// Forgets the weights of the last time: nothing says how they moved since.
     Forget,
+    /// Commits what waits in the outbox.
+    Flush,
+    /// Brings the log's files up to date.
+    CatchUp,
     /// Answers when all before it is done.
     Join(Sender<()>),
 }
@@ -48,40 +60,89 @@ pub struct Step {
 pub struct Worker {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    trouble: Arc<Mutex<Option<Failure>>>,
+    trouble: Trouble,
+    reads: Arc<Reads>,
+}
+
+/// What went wrong in the thread, until it is told.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble(Arc<Mutex<Option<Failure>>>);
+
+impl Trouble {
+    /// The first failure is told once.
+    pub fn check(&self) -> Done<()> {
+        self.held().take().map_or(Ok(()), Err)
+    }
+
+    fn note(&self, failure: Failure) {
+        self.held().get_or_insert(failure);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Worker {
-    pub fn start(log: Shared, waiting: Waiting) -> Done<Self> {
+    pub fn start(log: Shared, outbox: Arc<Outbox>) -> Done<Self> {
         let (jobs, inbox) = mpsc::channel();
-        let trouble = Arc::new(Mutex::new(None));
+        let (trouble, reads) = (Trouble::default(), Arc::new(Reads::default()));
         let mut bench = Bench {
             log,
-            waiting,
-            trouble: Arc::clone(&trouble),
+            outbox,
+            trouble: trouble.clone(),
+            reads: Arc::clone(&reads),
+            caught_up: Instant::now(),
             copied: Copied::default(),
             last: None,
         };
         let thread = thread::Builder::new().name("rlhf-audit".to_owned());
         let thread = thread.spawn(move || bench.work(&inbox)).map_err(Failure::recording)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), trouble })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), trouble, reads })
     }
 
     /// A worker that is none.
     pub fn ended() -> Self {
-        Self { jobs: None, thread: None, trouble: Arc::default() }
+        Self { jobs: None, thread: None, trouble: Trouble::default(), reads: Arc::default() }
     }
 
-    /// Whether it does nothing any more.
-    pub fn has_ended(&self) -> bool {
-        self.jobs.is_none()
+    /// What goes wrong in it, for who must not wait for it.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// Has something done, unless something before it has failed.
     pub fn give(&self, job: Job) -> Done<()> {
         self.check()?;
+        let read = job.reads();
+        if let Some(what) = read {
+            self.reads.add(what);
+        }
         let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(closed()) }
+        if matches!(sent, Some(Ok(()))) {
+            return Ok(());
+        }
+        if let Some(what) = read {
+            self.reads.take(what);
+        }
+        Err(closed())
+    }
+
+    /// Has something done now that would be done later anyway. What has failed is told to who asks next.
+    pub fn wake(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Waits until what was given of it is read, and may change or go.
+    pub fn wait_for(&self, what: What) -> Done<()> {
+        while !self.reads.wait(what, PATIENCE) {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(closed());
+            }
+        }
+        self.check()
     }
 
     /// Waits until everything given is done.
@@ -103,15 +164,29 @@ impl Worker {
 
     /// The first failure is told once.
     pub fn check(&self) -> Done<()> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.trouble.check()
+    }
+}
+
+impl Job {
+    /// What it reads that others may change.
+    fn reads(&self) -> Option<What> {
+        match self {
+            Self::Weights(..) => Some(What::Weights),
+            Self::Saved { .. } => Some(What::Saved),
+            _ => None,
+        }
     }
 }
 
 /// What the thread works with.
 struct Bench {
     log: Shared,
-    waiting: Waiting,
-    trouble: Arc<Mutex<Option<Failure>>>,
+    outbox: Arc<Outbox>,
+    trouble: Trouble,
+    reads: Arc<Reads>,
+    /// When the log's files were up to date.
+    caught_up: Instant,
     /// The weights as they were digested the last time.
     copied: Copied,
     last: Option<Before>,
@@ -134,12 +209,19 @@ impl Bench {
                     continue;
                 }
                 Ok(job) => self.guarded(|bench| bench.run(job)),
-                Err(RecvTimeoutError::Timeout) => self.guarded(Self::catch_up),
+                Err(RecvTimeoutError::Timeout) if self.outbox.quiet() >= IDLE => {
+                    self.guarded(Self::catch_up)
+                }
+                Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if let Err(failure) = result {
-                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                trouble.get_or_insert(failure);
+                self.trouble.note(failure);
+            }
+            if self.caught_up.elapsed() >= STALE
+                && let Err(failure) = self.guarded(Self::catch_up)
+            {
+                self.trouble.note(failure);
             }
         }
     }
@@ -152,10 +234,15 @@ impl Bench {
     }
 
     fn run(&mut self, job: Job) -> Done<()> {
+        let reads = Arc::clone(&self.reads);
+        let read = Read(&reads, job.reads());
         match job {
-            Job::Weights(tensors, step) => self.weights(&tensors, &step)?,
+            Job::Weights(tensors, step) => self.weights(&tensors, &step, read)?,
+            Job::Flush => lock(&self.log).as_mut().ok_or_else(closed)?.flush()?,
+            Job::CatchUp => self.catch_up()?,
             Job::Saved { name, path, metrics } => {
                 let weights = Weighed::saved(&path, &Cpu, &|_| ())?;
+                drop(read);
                 let mut log = lock(&self.log);
                 let audit = log.as_mut().ok_or_else(closed)?.settled()?;
                 audit.log_weighed_checkpoint(&name, &weights, &metrics)?;
@@ -166,10 +253,12 @@ impl Bench {
         Ok(())
     }
 
-    fn weights(&mut self, tensors: &Tensors, step: &Step) -> Done<()> {
+    fn weights(&mut self, tensors: &Tensors, step: &Step, read: Read<'_>) -> Done<()> {
         let held = tensors.held();
         let after = Weighed::in_memory(&held, &Cpu)?;
         let (delta, structure_changes) = self.copied.replace(&held);
+        // From here on they may change.
+        drop(read);
         let Some(before) = self.last.take() else {
             self.first_seen(&after, step)?;
             self.last = Some(Before { weighed: after, first: true });
@@ -207,13 +296,22 @@ impl Bench {
     }
 
     fn note(&self, kind: EventType, data: Value) -> Done<()> {
-        if open_log::note(&self.waiting, kind, data)? {
-            lock(&self.log).as_mut().ok_or_else(closed)?.flush()?;
-        }
-        Ok(())
+        self.outbox.put(kind, data).map(drop)
     }
 
     fn catch_up(&mut self) -> Done<()> {
+        self.caught_up = Instant::now();
         lock(&self.log).as_mut().map_or(Ok(()), OpenLog::catch_up)
+    }
+}
+
+/// Something that is being read. However that ends, nobody waits for it any more.
+struct Read<'a>(&'a Reads, Option<What>);
+
+impl Drop for Read<'_> {
+    fn drop(&mut self) {
+        if let Some(what) = self.1 {
+            self.0.take(what);
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! | [`anchor`] | tree heads published where others watch |
 //! | [`released`] | values released one by one, and the rounds that account for them |
 //! | [`card`] | the model card derived from the events |
+//! | [`regulatory`] | the report on a period, derived from the events |
 //! | [`weights`] | what the events say about the model's weights |
 //! | [`sketch`], [`drift`] | sketches of weights, and how far they say that weights moved |
 //! | [`evidence`] | the file a regulator receives |
@@ -41,6 +42,7 @@ pub mod order;
 pub mod policy;
 pub mod proof;
 pub mod range;
+pub mod regulatory;
 pub mod released;
 pub mod report;
 pub mod schema;

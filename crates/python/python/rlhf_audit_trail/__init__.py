@@ -28,6 +28,7 @@ from .errors import (
 )
 from .privacy import PrivacyConfig, PrivacyReport
 from .provenance import ChainVerification, ProvenanceReport
+from .report import RegulatoryReport
 
 # For type checkers alone: importing typing would take as long as all the rest.
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ __all__ = [
     "PrivacyReport",
     "ProvenanceReport",
     "RecordingFailed",
+    "RegulatoryReport",
     "Unsupported",
     "__version__",
     "auditable",

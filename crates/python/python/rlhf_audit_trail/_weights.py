@@ -137,6 +137,34 @@ def described(tensors: dict[str, Any]) -> tuple[list[tuple[str, str, list[int], 
     return found, owners
 
 
+class Trained:
+    """The tensors that are trained, described once: an optimizer changes what is in them, not where they lie."""
+
+    def __init__(self, model: Any) -> None:
+        self._tensors = trainable(model)
+        self._described: tuple[list[Any], list[Any]] | None = None
+        self._places: list[Any] = []
+
+    def described(self) -> tuple[list[Any], list[Any]]:
+        """As :func:`described`, of what they are now."""
+        if self._described is not None and self._places == self._here():
+            return self._described
+        found = described(self._tensors)
+        self._places = self._here()
+        # The next change leaves copies behind.
+        in_place = all(
+            one[3] == place[0] for one, place in zip(found[0], self._places, strict=True)
+        )
+        self._described = found if in_place else None
+        return found
+
+    def _here(self) -> list[Any]:
+        return [
+            (value.data_ptr(), value.dtype, value.shape, value.is_contiguous())
+            for value in self._tensors.values()
+        ]
+
+
 def _readable(name: str, value: Any) -> Any:
     if not hasattr(value, "data_ptr"):
         raise BadInput(f"the model's state `{name}` is a {type(value).__name__}, not a tensor")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _engine, _inputs, _ranks, _weights, card, provenance
+from . import _engine, _inputs, _ranks, _weights, card, provenance, report
 from .errors import AuditError, BadInput, NotTracking, Unsupported
 from .privacy import PrivacyConfig, PrivacyReport
 
@@ -415,6 +415,30 @@ class AuditableRLHF:
             content, entry, self.compliance_mode, include_provenance, include_privacy_analysis
         )
 
+    def generate_regulatory_report(
+        self, start_date: Any, end_date: Any, include_sections: Any = None
+    ) -> report.RegulatoryReport:
+        """Derives a report on a period from the log, and logs its digest.
+
+        Its statements are claims as in the model card, about the period or about all up to its end. What the log does
+        not support is said in each section.
+
+        Args:
+            start_date: where the period begins: a ``date``, a ``datetime``, or either as ISO 8601 text. A time without
+                an offset is UTC.
+            end_date: its end, which is in it; a day as a whole.
+            include_sections: names of sections: ``"records"``, ``"provenance"``, ``"privacy"``, ``"training"``,
+                ``"evaluation"``, ``"bias"``, ``"safety"``, ``"oversight"``; all where it is not given.
+
+        Raises:
+            BadInput: no dates, or in the wrong order; nothing in the log lies between them; there is no such section.
+            LogDamaged, RecordingFailed: the log does not verify, or the report cannot be logged.
+        """
+        start, end = report.period(start_date, end_date)
+        names = report.names(include_sections)
+        with self._recorder() as recorder:
+            return report.RegulatoryReport(*recorder.report(start, end, names))
+
     def get_privacy_report(self) -> PrivacyReport:
         """What was spent of the budget promised to annotators."""
         report = _engine.privacy_report(self.log_dir)
@@ -561,7 +585,7 @@ class _Tracking:
         self.trouble: AuditError | None = None
         self._steps = 0
         self._model: Any = None
-        self._trained: tuple[Any, dict[str, Any]] | None = None
+        self._trained: tuple[Any, _weights.Trained] | None = None
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self._hooks: list[Any] = []
 
@@ -654,8 +678,8 @@ class _Tracking:
         if policy != "lora":
             return _weights.described(_weights.saved(model))
         if self._trained is None or self._trained[0]() is not model:
-            self._trained = (weakref.ref(model), _weights.trainable(model))
-        return _weights.described(self._trained[1])
+            self._trained = (weakref.ref(model), _weights.Trained(model))
+        return self._trained[1].described()
 
     def _wait_before_next(self, optimizer: Any) -> None:
         if optimizer is None or optimizer in self._waiting:

@@ -90,14 +90,13 @@ class AuditCallback(TrainerCallback):
         """Digests the checkpoint that was just saved, beside the training."""
         path = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
         recorder = self.auditor._tracked("trainer.train").recorder
-        # One at a time: the trainer may remove an old checkpoint when it saves the next.
-        recorder.join()
+        # One at a time: the trainer may remove an old checkpoint when it saves the next, so this waits for that one.
         recorder.saved(f"step_{state.global_step}", path, {})
 
     @_recorded
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Waits until all is recorded."""
-        self.auditor._tracked("trainer.train").recorder.join()
+        self.auditor._tracked("trainer.train").recorder.settle()
 
     def _failed(self, error: AuditError, control: Any) -> None:
         if self.auditor.on_record_failure == "stop" or control is None:

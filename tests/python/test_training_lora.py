@@ -1,0 +1,43 @@
+"""Weights that are described once: what is digested is what they are, wherever they have gone."""
+
+import pytest
+import safetensors.torch
+import torch
+from rlhf_audit_trail import AuditableRLHF
+
+from test_package import events, program
+
+
+@pytest.fixture
+def training(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    return AuditableRLHF("tiny", base_dir=tmp_path, weights="lora"), model, optimizer
+
+
+def test_trained_weights_that_move_in_memory_are_digested_where_they_are(training, tmp_path):
+    auditor, model, optimizer = training
+    weight, roots = model[1].weight, []
+
+    def update(change):
+        with torch.no_grad():
+            change()
+        trained = {n: p.contiguous() for n, p in model.named_parameters() if p.requires_grad}
+        safetensors.torch.save_file(trained, tmp_path / "now.safetensors")
+        roots.append(program("digest", tmp_path / "now.safetensors")["root"])
+        auditor.track_policy_update(model, optimizer)
+
+    with auditor.track_training("run"):
+        auditor.watch(model)
+        update(lambda: weight.add_(1))
+        update(lambda: weight.mul_(2))
+        update(lambda: setattr(weight, "data", weight + 3))
+        update(lambda: weight.add_(1))
+        # Of the same bytes, the other way round; and as a copy each time, because they do not lie in order.
+        update(lambda: setattr(weight, "data", weight.data.t()))
+        update(lambda: weight.add_(1))
+        update(lambda: setattr(weight, "data", weight.data.to(torch.bfloat16).contiguous()))
+    logged = [event["event_data"]["root_after"] for event in events(auditor, "policy.update")]
+    assert logged == [f"sha256:{root}" for root in roots]
+    assert len(set(roots)) == len(roots)
