@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import rlhf_audit_trail as audit
-from rlhf_audit_trail import AuditableRLHF, _attached, _frames, _owner, _ranks
+from rlhf_audit_trail import AuditableRLHF, _attached, _frames, _meeting, _owner
 
 from test_package import events, verdict
 
@@ -92,7 +92,7 @@ def test_what_every_rank_logs_is_in_one_log_and_none_twice(auditor, tmp_path):
     assert events(auditor, "run.start")[0]["event_data"]["ranks"] == 3
     assert events(auditor, "run.end")[0]["event_data"]["outcome"] == "completed"
     assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
-    assert not _ranks.meeting_file(auditor.log_dir).exists()
+    assert not _meeting.meeting_file(auditor.log_dir).exists()
 
 
 @pytest.mark.parametrize("side", [_owner, _attached])
@@ -169,7 +169,7 @@ def test_when_rank_0_dies_the_others_are_told_and_keep_what_was_acknowledged(aud
     assert first.wait(60) == -signal.SIGKILL
     assert acknowledged >= 5
     # The next owner takes up the same log, and clears away what the dead one has left.
-    folder = Path(_ranks.announced(auditor.log_dir).socket).parent
+    folder = Path(_meeting.announced(auditor.log_dir).socket).parent
     assert folder.is_dir()
     with be(0, rank_timeout=0.2).track_training("run"), be(1).track_training("run"):
         pass
@@ -232,12 +232,12 @@ def test_nobody_else_gets_to_the_socket(be, monkeypatch, tmp_path):
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
     with be(0, rank_timeout=0.1).track_training("run") as first:
-        meeting = _ranks.announced(first.log_dir)
+        meeting = _meeting.announced(first.log_dir)
         assert meeting.token not in repr(meeting)
         path = Path(meeting.socket)
         assert len(meeting.socket) < 100
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert stat.S_IMODE(_ranks.meeting_file(first.log_dir).stat().st_mode) == 0o600
+        assert stat.S_IMODE(_meeting.meeting_file(first.log_dir).stat().st_mode) == 0o600
         hello = {"rank": 1, "session": "s", "job": meeting.job, "model": "tiny"}
         for said in [hello | {"token": "0" * 64}, hello, {"token": meeting.token}, [], None]:
             stranger = socket.socket(socket.AF_UNIX)

@@ -372,8 +372,8 @@ def gaps(case, bare, without):
             one["verdict_text"] += "; with a gap in the record"
     times = {"since": START + 8_000_000, "until": START + MINUTE}
     for name, what, gap in [
-        ("gap", "an incident that tells of a gap in the record", times),
-        ("gap-of-no-time", "an incident that tells of a gap, and not when", None),
+        ("incident-gap", "an incident that tells of a gap in the record", times),
+        ("incident-gap-of-no-time", "an incident that tells of a gap, and not when", None),
     ]:
         incident = {"title": "Gap in the record", "gap": gap}
         told = [*SAMPLE[:-1], event.encode(START + MINUTE, RUN, 7, "incident", incident)]

@@ -11,8 +11,9 @@ from collections import deque
 from pathlib import Path
 
 from ._frames import Channel, kept_from_children
+from ._meeting import Meeting, announced, is_alive
 from ._owner import error_of
-from ._ranks import Meeting, Ranks, announced, is_alive
+from ._ranks import Ranks
 from .errors import AuditError, BadInput, RecordingFailed, Unsupported
 
 # For type checkers alone: importing typing would take as long as all the rest.

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from . import errors
 from ._frames import Channel, kept_from_children
-from ._ranks import Meeting, Ranks, announce, announced, meeting_file
+from ._meeting import Meeting, announce, announced, meeting_file
+from ._ranks import Ranks
 from .errors import AuditError, RecordingFailed
 
 # For type checkers alone: importing typing would take as long as all the rest.

@@ -550,7 +550,10 @@ mod tests {
 
     #[test]
     fn what_is_public_with_a_gap_in_it_is_signed_and_says_both() {
-        let key = VerifierKey::new("log.example", KeyKind::Ed25519, &[1; 32]).unwrap();
+        // The base point of the curve (RFC 8032).
+        let mut point = [0x66; 32];
+        point[0] = 0x58;
+        let key = VerifierKey::new("log.example", KeyKind::Ed25519, &point).unwrap();
         let heads = Heads { chosen_signers: vec![key], readable: true, ..Heads::default() };
         let public = Public { size: 1, since: 0, by: "a clock".into() };
         let anchors = Anchors { public: Some(public), ..Anchors::default() };
