@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ciborium::Value;
-use producer::{Annotation, Audit, Deferred, Logged, Transaction};
+use producer::{Annotated, Annotation, Audit, Deferred, Logged, Transaction};
 use trail::{EventType, cbor};
 
 use crate::failure::{Done, Failure};
@@ -53,16 +53,34 @@ impl OpenLog {
         if self.waiting.len() >= MANY { self.flush() } else { Ok(()) }
     }
 
-    /// Logs annotations, durably, behind everything that waits.
-    pub fn annotate(&mut self, annotations: impl Iterator<Item = Annotation>) -> Done<Logged> {
+    /// Logs annotations, durably, behind everything that waits; whether they are new. A batch that was logged under
+    /// this name before is told again.
+    pub fn annotate(
+        &mut self,
+        annotations: Vec<Annotation>,
+        batch: Option<&str>,
+    ) -> Done<(Annotated, bool)> {
+        if let Some(name) = batch
+            && let Some(told) = self.settled()?.told_before(&annotations, name)?
+        {
+            return Ok((told, false));
+        }
         let before = self.waiting.len() as u64;
         let mut transaction = self.begin()?;
+        if let Some(name) = batch {
+            transaction.name_batch(name)?;
+        }
         for annotation in annotations {
             transaction.annotate(annotation)?;
         }
-        let Logged { logged, first_index, size } = transaction.commit()?;
+        let mut told = transaction.commit_released()?;
         self.waiting.clear();
-        Ok(Logged { logged: logged - before, first_index: first_index + before, size })
+        let Logged { logged, first_index, size } = told.logged;
+        // Between what waited and values that are released stands the round that accounts for them.
+        let first = told.released.iter().map(|released| released.index).min();
+        let first_index = first.unwrap_or(first_index + before);
+        told.logged = Logged { logged: logged - before, first_index, size };
+        Ok((told, true))
     }
 
     /// Makes durable what waits.
