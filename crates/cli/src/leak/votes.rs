@@ -41,7 +41,9 @@ fn train(votes: &[Vote], privacy: Option<PrivacySettings>) -> (Run, Vec<bool>) {
         votes.iter().enumerate().map(|(at, vote)| vote.first == as_given(at)).collect();
     let pairs = votes.iter().zip(&learned).map(|(vote, first)| pair(&vote.texts, *first));
     let pairs: Vec<Pair> = pairs.collect();
-    run.train(!released.is_empty(), |policy| drop(policy.step(&pairs)));
+    run.train(!released.is_empty(), |policy| {
+        policy.step(&pairs);
+    });
     (run, learned)
 }
 
@@ -49,7 +51,9 @@ fn train(votes: &[Vote], privacy: Option<PrivacySettings>) -> (Run, Vec<bool>) {
 fn attack(run: &Run, votes: &[Vote]) -> Vec<bool> {
     let alone = votes.iter().map(|vote| {
         let pair = pair(&vote.texts, true);
-        direction(|policy| drop(policy.step(&[pair])))
+        direction(|policy| {
+            policy.step(&[pair]);
+        })
     });
     // With the sign of its vote.
     let found = super::attack(&run.log(), &alone.collect::<Vec<_>>());
