@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bad_input;
+mod canaries;
 mod commands;
 mod damage;
 mod erasure;
@@ -9,6 +10,7 @@ mod forgery;
 mod history;
 mod hybrid;
 mod keys;
+mod noise;
 mod policies;
 mod privacy;
 mod real_data;

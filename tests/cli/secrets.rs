@@ -7,131 +7,37 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use end_to_end::services::openssl;
-use end_to_end::{Answer, Served, Work, checkout};
+use end_to_end::{Served, Work, checkout};
 use serde_json::{Value as Json, json};
 use trail::merkle::sha256;
 
+use crate::canaries::{Canaries, Watched};
+
 const REWARD: f64 = 3.1592653589;
 
-/// Every form in which a secret might slip out, and what it is.
-struct Canaries {
-    forms: Vec<(String, Vec<u8>)>,
-    /// Which pairs of bytes a form begins with: few, so that searching is fast.
-    beginnings: Vec<bool>,
-}
-
-impl Canaries {
-    fn nothing() -> Self {
-        Self { forms: Vec::new(), beginnings: vec![false; 1 << 16] }
-    }
-
-    fn new() -> Self {
-        let mut canaries = Self::nothing();
-        for (kind, object) in [("rating", rating()), ("preference", preference())] {
-            for (field, value) in object.as_object().unwrap() {
-                if let Some(text) = value.as_str() {
-                    canaries.add_text(&format!("{kind}'s {field}"), text);
-                }
+/// All that is private in this module's examples.
+fn private() -> Canaries {
+    let mut canaries = Canaries::nothing();
+    for (kind, object) in [("rating", rating()), ("preference", preference())] {
+        for (field, value) in object.as_object().unwrap() {
+            if let Some(text) = value.as_str() {
+                canaries.add_text(&format!("{kind}'s {field}"), text);
             }
         }
-        canaries.add_text("reward in words", "3.1592653589");
-        canaries.add("reward, big endian", &REWARD.to_be_bytes());
-        canaries.add("reward, little endian", &REWARD.to_le_bytes());
-        canaries.add("reward, CBOR", &[&[0xfb][..], &REWARD.to_be_bytes()].concat());
-        // What a broken line holds must not come back in the error.
-        for (what, text) in
-            [("broken line", BROKEN), ("unknown field", FIELD), ("passphrase", PASSPHRASE)]
-        {
-            canaries.add_text(what, text);
-        }
-        canaries
     }
-
-    fn form(&mut self, what: &str, name: &str, bytes: impl Into<Vec<u8>>) {
-        let bytes = bytes.into();
-        assert!(bytes.len() >= 8, "too short to be told from chance");
-        self.beginnings[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))] = true;
-        self.forms.push((format!("{what}, {name}"), bytes));
+    canaries.add_text("reward in words", "3.1592653589");
+    canaries.add("reward, big endian", &REWARD.to_be_bytes());
+    canaries.add("reward, little endian", &REWARD.to_le_bytes());
+    canaries.add("reward, CBOR", &[&[0xfb][..], &REWARD.to_be_bytes()].concat());
+    // What a broken line holds must not come back in the error.
+    for (what, text) in
+        [("broken line", BROKEN), ("unknown field", FIELD), ("passphrase", PASSPHRASE)]
+    {
+        canaries.add_text(what, text);
     }
-
-    fn add(&mut self, what: &str, secret: &[u8]) {
-        self.form(what, "plain", secret);
-        self.form(what, "reversed", secret.iter().rev().copied().collect::<Vec<_>>());
-        self.form(what, "hex", hex::encode(secret));
-        self.form(what, "capital hex", hex::encode_upper(secret));
-        for shift in 0..3 {
-            // Only the characters that depend on the secret alone, and not on its neighbours.
-            let shifted = [&[0; 3][..shift], secret].concat();
-            let characters = [0, 4, 4][shift]..shifted.len() / 3 * 4;
-            self.form(what, "base64", &STANDARD_NO_PAD.encode(&shifted)[characters.clone()]);
-            self.form(what, "base64url", &URL_SAFE_NO_PAD.encode(&shifted)[characters]);
-        }
-        // Under a plain hash, short content is found by trying.
-        let digest = sha256(secret);
-        self.form(what, "SHA-256", digest);
-        self.form(what, "SHA-256 in hex", hex::encode(digest));
-        self.form(what, "SHA-256 in base64", &STANDARD_NO_PAD.encode(digest)[..40]);
-    }
-
-    fn add_text(&mut self, what: &str, secret: &str) {
-        self.add(what, secret.as_bytes());
-        self.form(what, "lower case", secret.to_lowercase());
-        let utf16 = || secret.encode_utf16();
-        self.form(what, "UTF-16 LE", utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
-        self.form(what, "UTF-16 BE", utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
-        // As it is committed to, but without a blinding value.
-        let cbor = trail::cbor::encode(&ciborium::Value::from(secret)).unwrap();
-        self.form(what, "SHA-256 of CBOR", sha256(&cbor));
-    }
-
-    /// What of it the bytes hold.
-    fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
-        let mut found = Vec::new();
-        for (at, pair) in bytes.array_windows::<2>().enumerate() {
-            if self.beginnings[usize::from(u16::from_be_bytes(*pair))] {
-                let here = self.forms.iter().filter(|(_, form)| bytes[at..].starts_with(form));
-                found.extend(here.map(|(what, _)| what.as_str()));
-            }
-        }
-        found
-    }
-
-    #[track_caller]
-    fn absent_from(&self, place: &str, bytes: &[u8]) {
-        let found = self.found_in(bytes);
-        assert!(found.is_empty(), "{place} holds: {found:?}");
-    }
-}
-
-/// Runs commands and searches their answers.
-struct Watched<'a> {
-    work: &'a Work,
-    canaries: &'a Canaries,
-    commands: RefCell<usize>,
-}
-
-impl Watched<'_> {
-    fn run(&self, typed: &str, status: i32) -> Answer {
-        let mut last = None;
-        for typed in [typed.to_owned(), format!("{typed} --json")] {
-            let answer = self.work.run(&typed).ended(status);
-            self.canaries
-                .absent_from(&format!("the output of `{typed}`"), answer.stdout.as_bytes());
-            self.canaries.absent_from(&format!("the error of `{typed}`"), answer.stderr.as_bytes());
-            *self.commands.borrow_mut() += 1;
-            last = Some(answer);
-        }
-        last.unwrap()
-    }
-
-    fn folder_is_clean(&self, folder: &str) {
-        for (path, bytes) in self.work.files(folder) {
-            self.canaries.absent_from(&path.display().to_string(), &bytes);
-            self.canaries.absent_from("a file's name", path.display().to_string().as_bytes());
-        }
-    }
+    canaries
 }
 
 fn rating() -> Json {
@@ -158,7 +64,7 @@ const PASSPHRASE: &str = "PassphraseCanary-p7LxA5mGtC";
 
 #[test]
 fn the_search_finds_what_is_there() {
-    let canaries = Canaries::new();
+    let canaries = private();
     let secret = b"PromptCanary-7Q2xVd9LmW";
     let utf16: Vec<u8> = secret.iter().flat_map(|byte| [*byte, 0]).collect();
     for (form, bytes) in [
@@ -179,7 +85,7 @@ fn the_search_finds_what_is_there() {
 #[test]
 fn nothing_private_leaves_the_vault() {
     let work = Work::empty();
-    let canaries = Canaries::new();
+    let canaries = private();
     let watched = Watched { work: &work, canaries: &canaries, commands: RefCell::default() };
     fs::create_dir(work.path("in")).unwrap();
     fs::create_dir(work.path("out")).unwrap();
@@ -244,7 +150,7 @@ fn nothing_private_leaves_the_vault() {
 #[test]
 fn nothing_private_leaves_a_log_that_releases_values() {
     let work = Work::empty();
-    let canaries = Canaries::new();
+    let canaries = private();
     let watched = Watched { work: &work, canaries: &canaries, commands: RefCell::default() };
     fs::create_dir(work.path("in")).unwrap();
     fs::create_dir(work.path("out")).unwrap();
@@ -391,7 +297,7 @@ fn broken_key(watched: &Watched<'_>, log: &str, unlock: &str) {
 #[test]
 fn a_kill_in_the_middle_leaves_nothing_in_plain() {
     let work = Work::with_log();
-    let canaries = Canaries::new();
+    let canaries = private();
     let line = format!("{}\n{}\n", rating(), preference());
     work.write("big.jsonl", line.repeat(10_000));
     for milliseconds in [200, 600, 1200] {

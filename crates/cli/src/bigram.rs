@@ -25,6 +25,16 @@ pub struct Pair {
     pub rejected: Vec<u8>,
 }
 
+/// A response and what it is worth.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub struct Rated {
+    /// The response.
+    pub text: Vec<u8>,
+    /// The reward.
+    pub reward: f64,
+}
+
 /// The policy.
 #[derive(Clone, Debug)]
 pub struct Bigram {
@@ -61,6 +71,19 @@ impl Bigram {
             *logit += (RATE * slope) as f32;
         }
         measure(pairs, &now, &before)
+    }
+
+    /// One step of policy gradient on these responses (REINFORCE, without a baseline).
+    #[cfg(test)]
+    pub fn reinforce(&mut self, rated: &[Rated]) {
+        let now = log_softmax(&self.logits);
+        let mut gradient = vec![0.0; SYMBOLS * SYMBOLS];
+        for Rated { text, reward } in rated {
+            add_gradient(&mut gradient, text, &now, reward / rated.len() as f64);
+        }
+        for (logit, slope) in self.logits.iter_mut().zip(gradient) {
+            *logit += (RATE * slope) as f32;
+        }
     }
 
     /// Loss and accuracy on these pairs.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+pub use producer::printable;
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
@@ -94,24 +95,6 @@ impl Output {
             Err(_) => bar,
         }
     }
-}
-
-/// What a stranger's file says must stay within its line and its direction of writing, whatever
-/// characters it holds.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders = matches!(
-            c,
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        );
-        if c.is_control() || reorders {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 /// Lines of a stranger's, such as a signed note, set apart from ours.

@@ -130,17 +130,32 @@ impl Audit {
         annotations: Vec<Annotation>,
         batch: Option<&str>,
     ) -> Result<Annotated> {
-        if let Some(mut before) = self.before(batch)? {
-            let released = annotations.iter().map(|annotation| before.take(annotation));
-            let released = released.collect::<Result<_>>()?;
-            return self.repeated(&before, released, batch.map(str::to_owned));
+        if let Some(name) = batch
+            && let Some(told) = self.told_before(&annotations, name)?
+        {
+            return Ok(told);
         }
         let mut transaction = self.begin()?;
         transaction.batches.name = batch.map(str::to_owned);
         for annotation in annotations {
             transaction.annotate(annotation)?;
         }
-        Ok(Annotated::of(transaction.commit_batches()?))
+        transaction.commit_released()
+    }
+
+    /// What was logged and released of a batch of this name, if there is one. Nothing is logged or charged.
+    ///
+    /// # Errors
+    /// It is no name, the batch of this name is another one or never came to be logged, or something of it was erased.
+    pub fn told_before(
+        &self,
+        annotations: &[Annotation],
+        batch: &str,
+    ) -> Result<Option<Annotated>> {
+        let Some(mut before) = self.before(Some(batch))? else { return Ok(None) };
+        let released = annotations.iter().map(|annotation| before.take(annotation));
+        let released = released.collect::<Result<_>>()?;
+        self.repeated(&before, released, Some(batch.to_owned())).map(Some)
     }
 
     fn before(&self, batch: Option<&str>) -> Result<Option<Before>> {
@@ -243,7 +258,7 @@ struct Source {
 }
 
 impl Annotated {
-    fn of((logged, batches): (Logged, Batches)) -> Self {
+    pub(crate) fn of((logged, batches): (Logged, Batches)) -> Self {
         let batch = batches.charged.into_iter().next().map(|charged| charged.name);
         Self { logged, released: batches.released, batch }
     }

@@ -52,6 +52,7 @@ mod keys;
 mod log;
 mod past;
 mod person;
+mod printable;
 mod privacy;
 mod pruning;
 mod publish;
@@ -93,9 +94,10 @@ pub use key_list::{KeyState, LoggedChange, State};
 pub use keys::Passphrase;
 pub use past::NotPast;
 pub use person::{Person, PersonRecord};
+pub use printable::printable;
 pub use privacy::{
-    Cost, MIN_GROUP, PrivacyMode, PrivacyReport, PrivacySettings, Released, ReleasedValue, Round,
-    RoundCost, RoundRequest,
+    Cost, MIN_GROUP, Noise, PrivacyMode, PrivacyPlan, PrivacyReport, PrivacySettings, Released,
+    ReleasedValue, Round, RoundCost, RoundRequest,
 };
 pub use publish::{
     Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,

@@ -17,7 +17,8 @@ use crate::annotation::{Annotation, AnnotationFault, Place, Sealed, Subject, sea
 use crate::audit::Audit;
 use crate::erasure::Scope;
 use crate::error::{Error, IoContext as _, Result};
-use crate::privacy::{Batches, Draws, Privacy, Released, Tally};
+use crate::import::Annotated;
+use crate::privacy::{Batches, Draws, Permit, Privacy, Released, Tally};
 use crate::sequencer::{Sequencer, micros, now};
 use crate::subjects::Who;
 use crate::vault::seal_pseudonym;
@@ -178,6 +179,25 @@ impl<'a> Transaction<'a> {
         self.push_event(EventType::RunEnd, cbor::map([("outcome", Value::from(outcome))]))?;
         self.sequencer.end_run();
         Ok(())
+    }
+
+    /// Gives the batch of annotations that comes next a name, where values are released one by one: what was released
+    /// of it is told again by [`Audit::told_before`].
+    ///
+    /// # Errors
+    /// It is no name, another batch has it, or in this log no values are released one by one.
+    pub fn name_batch(&mut self, name: &str) -> Result<()> {
+        self.audit.check_free_name(name)?;
+        self.batches.name = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// As [`Transaction::commit`], and tells what was released of its annotations.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::commit`].
+    pub fn commit_released(self) -> Result<Annotated> {
+        self.commit_batches().map(Annotated::of)
     }
 
     /// Makes the events durable, and then part of the log.
@@ -371,6 +391,7 @@ impl<'a> Transaction<'a> {
             work.push((annotation, Place { run, seq, time }, subject));
         }
         let mut released = vec![None; order.len()];
+        let draws = draws.zip(self.batches.permit);
         for (sealed, given) in seal_all(work, draws)?.into_iter().zip(order) {
             let index = self.next_index;
             released[given] = sealed.released.map(|value| Released { index, value });
@@ -471,7 +492,7 @@ fn new_rng() -> Result<StdRng> {
 type Work = (Annotation, Place, Subject);
 
 /// Seals annotations on all processors, and draws for them where their values are released.
-fn seal_all(mut work: Vec<Work>, draws: Option<Draws>) -> Result<Vec<Sealed>> {
+fn seal_all(mut work: Vec<Work>, draws: Option<(Draws, Permit)>) -> Result<Vec<Sealed>> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let share = work.len().div_ceil(processors).max(THREAD_SHARE);
     let mut shares = Vec::new();
@@ -495,12 +516,12 @@ fn seal_all(mut work: Vec<Work>, draws: Option<Draws>) -> Result<Vec<Sealed>> {
     Ok(sealed.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-fn seal_share(share: Vec<Work>, draws: Option<Draws>) -> Result<Vec<Sealed>> {
+fn seal_share(share: Vec<Work>, draws: Option<(Draws, Permit)>) -> Result<Vec<Sealed>> {
     let mut rng = new_rng()?;
     let drawn = match draws {
-        Some(draws) => {
+        Some((draws, permit)) => {
             let annotations: Vec<_> = share.iter().map(|(annotation, ..)| annotation).collect();
-            draws.draw(&annotations)?.into_iter().map(Some).collect()
+            draws.draw(&annotations, permit)?.into_iter().map(Some).collect()
         }
         None => vec![None; share.len()],
     };

@@ -35,7 +35,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let class = match &error {
-            Error::Budget { .. } => "PrivacyBudgetExceeded",
+            Error::BatchBudget { .. } | Error::Budget { .. } => "PrivacyBudgetExceeded",
             Error::Locked { .. } => "LogInUse",
             Error::Annotation(_)
             | Error::CheckpointName

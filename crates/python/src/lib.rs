@@ -36,6 +36,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reading::verify_log, module)?)?;
     module.add_function(wrap_pyfunction!(reading::read_events, module)?)?;
     module.add_function(wrap_pyfunction!(reading::privacy_report, module)?)?;
+    module.add_function(wrap_pyfunction!(reading::privacy_plan, module)?)?;
     module.add_function(wrap_pyfunction!(reading::round_epsilon, module)?)?;
     module.add_function(wrap_pyfunction!(reading::weigh_saved, module)?)?;
     module.add_function(wrap_pyfunction!(report::report_sections, module)?)

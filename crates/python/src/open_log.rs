@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use producer::{Annotation, Audit, Deferred, Logged, Transaction};
+use producer::{Annotated, Annotation, Audit, Deferred, Logged, Transaction};
 
 use crate::failure::{Done, Failure};
 use crate::outbox::Outbox;
@@ -35,15 +35,31 @@ impl OpenLog {
         Self { log: Deferred::new(audit), outbox }
     }
 
-    /// Logs annotations, durably, behind everything that waits.
-    pub fn annotate(&mut self, annotations: impl Iterator<Item = Annotation>) -> Done<Logged> {
+    /// Logs annotations, durably, behind everything that waits; whether they are new. A batch that was logged under
+    /// this name before is told again.
+    pub fn annotate(
+        &mut self,
+        annotations: Vec<Annotation>,
+        batch: Option<&str>,
+    ) -> Done<(Annotated, bool)> {
         self.outbox.touch();
-        self.commit(|transaction| {
-            for annotation in annotations {
-                transaction.annotate(annotation)?;
+        if let Some(name) = batch
+            && let Some(told) = self.settled()?.told_before(&annotations, name)?
+        {
+            return Ok((told, false));
+        }
+        let (mut told, before) = self.commit(|transaction| {
+            if let Some(name) = batch {
+                transaction.name_batch(name)?;
             }
-            Ok(())
-        })
+            annotations.into_iter().try_for_each(|annotation| transaction.annotate(annotation))
+        })?;
+        let Logged { logged, first_index, size } = told.logged;
+        // Between what waited and values that are released stands the round that accounts for them.
+        let first = told.released.iter().map(|released| released.index).min();
+        let first_index = first.unwrap_or(first_index + before);
+        told.logged = Logged { logged: logged - before, first_index, size };
+        Ok((told, true))
     }
 
     /// Makes durable what waits.
@@ -77,24 +93,21 @@ impl OpenLog {
         Ok(Some(self.log))
     }
 
-    /// Commits what waits, and more. What is told is where the latter is.
+    /// Commits what waits, and more. Returns what is told of all of it, and how many waited.
     fn commit(
         &mut self,
         more: impl FnOnce(&mut Transaction<'_>) -> producer::Result<()>,
-    ) -> Done<Logged> {
+    ) -> Done<(Annotated, u64)> {
         let waiting = self.outbox.take();
         let committed = self.log.begin().and_then(|mut transaction| {
             for noted in &waiting {
                 transaction.event_at(noted.kind.clone(), noted.data.clone(), noted.at)?;
             }
             more(&mut transaction)?;
-            transaction.commit()
+            transaction.commit_released()
         });
         match committed {
-            Ok(Logged { logged, first_index, size }) => {
-                let before = waiting.len() as u64;
-                Ok(Logged { logged: logged - before, first_index: first_index + before, size })
-            }
+            Ok(told) => Ok((told, waiting.len() as u64)),
             Err(error) => {
                 self.outbox.put_back(waiting);
                 Err(error.into())

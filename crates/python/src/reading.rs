@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use privacy::accountant::{Delta, Rho};
-use producer::{LogReader, PrivacyReport, Weighed};
+use producer::{LogReader, Noise, PrivacyPlan, PrivacyReport, Weighed};
 use pyo3::prelude::*;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use trail::verify::Question;
 use trail::{Event, EventType};
 use weight_digest::cpu::Cpu;
@@ -42,25 +42,32 @@ pub fn read_events(py: Python<'_>, dir: PathBuf, kinds: Vec<String>) -> PyResult
     Ok(py.detach(events)?)
 }
 
-/// What was spent of the privacy budget, as JSON; none where the log promises nothing.
+/// The report on a log's privacy budget, as JSON and in words.
 #[pyfunction]
-pub fn privacy_report(py: Python<'_>, dir: PathBuf) -> PyResult<Option<String>> {
-    let Some(report) = py.detach(|| PrivacyReport::read(&dir)).map_err(Failure::from)? else {
-        return Ok(None);
+pub fn privacy_report(py: Python<'_>, dir: PathBuf) -> PyResult<(String, String)> {
+    let report = py.detach(|| PrivacyReport::read(&dir)).map_err(Failure::from)?;
+    let (json, text) =
+        report.map_or_else(PrivacyReport::unpromised, |report| (report.json(), report.text()));
+    Ok((json.to_string(), text))
+}
+
+/// What a training would cost, as JSON and in words. Of the noise multiplier and the ε to be met, one is given.
+#[pyfunction]
+pub fn privacy_plan(
+    py: Python<'_>,
+    noise_multiplier: Option<f64>,
+    target_epsilon: Option<f64>,
+    rate: f64,
+    steps: u32,
+    delta: f64,
+) -> PyResult<(String, String)> {
+    let noise = match (noise_multiplier, target_epsilon) {
+        (Some(multiplier), None) => Noise::Multiplier(multiplier),
+        (None, Some(epsilon)) => Noise::ForEpsilon(epsilon),
+        _ => return Err(Failure::input("give the noise multiplier or the epsilon to meet").into()),
     };
-    let json = json!({
-        "epsilon": report.settings.epsilon,
-        "epsilon_per_round": report.settings.epsilon_per_round,
-        "delta": report.settings.delta,
-        "clip": report.settings.clip,
-        "cap": report.settings.cap,
-        "total_epsilon": report.most.epsilon,
-        "remaining_budget": report.remaining(),
-        "remaining_rounds": report.remaining_rounds,
-        "rounds": report.rounds.iter().filter(|round| round.index.is_some()).count(),
-        "annotators": report.annotators,
-    });
-    Ok(Some(json.to_string()))
+    let plan = py.detach(|| PrivacyPlan::new(noise, rate, steps, delta)).map_err(Failure::from)?;
+    Ok((plan.json().to_string(), plan.text()))
 }
 
 /// The ε, at this δ, of a round whose noise is this many times what one annotator can move.

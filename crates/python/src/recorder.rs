@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use producer::{
-    Annotation, Audit, EntryChoice, InitOptions, LoggedCard, Passphrase, PrivacyMode,
-    PrivacyReport, PrivacySettings, RoundRequest, Weighed, write_whole,
+    Annotated, Annotation, Audit, EntryChoice, InitOptions, LoggedCard, Passphrase, PrivacyMode,
+    PrivacyReport, PrivacySettings, Released, ReleasedValue, RoundRequest, Weighed, write_whole,
 };
 use pyo3::prelude::*;
 use serde_json::{Value as Json, json};
@@ -42,8 +42,12 @@ const CARRY: u64 = 2 << 20;
 /// How long closing waits for what is being published.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// ε, ε per round, δ, lowest and highest reward, grid steps a unit, ratings of one annotator that count in a round.
-type Budget = (f64, f64, f64, f64, f64, u32, u32);
+/// The mode, ε, ε per round, δ, lowest and highest reward, grid steps a unit, ratings of one annotator that count in a
+/// round.
+type Budget = (String, f64, f64, f64, f64, f64, u32, u32);
+
+/// What was logged: the first entry, how many, what was released of each, and the name of the batch.
+type Told<V> = (u64, u64, Vec<V>, Option<String>);
 
 /// A log, open for writing by this process alone.
 #[pyclass(frozen, module = "rlhf_audit_trail._engine")]
@@ -75,7 +79,7 @@ impl Recorder {
     ) -> PyResult<Self> {
         let open = || -> Done<Self> {
             let passphrase = passphrase.map(Passphrase::new);
-            let privacy = budget.map(settings);
+            let privacy = budget.map(settings).transpose()?;
             if !dir.join("private").join("log.json").is_file() {
                 let passphrase = passphrase.clone();
                 let options = InitOptions {
@@ -132,7 +136,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Logs ratings: all of them, durably, or none. Returns the first entry and how many.
+    /// Logs ratings: all of them, durably, or none. Of each the reward that was released is told, where one was.
     fn rate(
         &self,
         py: Python<'_>,
@@ -140,7 +144,8 @@ impl Recorder {
         responses: Vec<String>,
         annotators: Vec<String>,
         rewards: Vec<f64>,
-    ) -> PyResult<(u64, u64)> {
+        batch: Option<String>,
+    ) -> PyResult<Told<f64>> {
         let ratings = prompts.into_iter().zip(responses).zip(annotators).zip(rewards).map(
             |(((prompt, response), annotator), reward)| Annotation::Rating {
                 annotator,
@@ -149,10 +154,15 @@ impl Recorder {
                 reward,
             },
         );
-        Ok(py.detach(|| self.annotate(ratings))?)
+        let told = py.detach(|| self.annotate(ratings, batch.as_deref()))?;
+        Ok(told_as(told, |value| match value {
+            ReleasedValue::Reward(reward) => Some(reward),
+            ReleasedValue::Preference { .. } => None,
+        }))
     }
 
-    /// Logs preferences: all of them, durably, or none. Returns the first entry and how many.
+    /// Logs preferences: all of them, durably, or none. Of each is told whether the vote was released as it was given,
+    /// where it was.
     fn prefer(
         &self,
         py: Python<'_>,
@@ -160,7 +170,8 @@ impl Recorder {
         chosen: Vec<String>,
         rejected: Vec<String>,
         annotators: Vec<Option<String>>,
-    ) -> PyResult<(u64, u64)> {
+        batch: Option<String>,
+    ) -> PyResult<Told<bool>> {
         let preferences = prompts.into_iter().zip(chosen).zip(rejected).zip(annotators).map(
             |(((prompt, chosen), rejected), annotator)| Annotation::Preference {
                 annotator,
@@ -169,7 +180,11 @@ impl Recorder {
                 rejected,
             },
         );
-        Ok(py.detach(|| self.annotate(preferences))?)
+        let told = py.detach(|| self.annotate(preferences, batch.as_deref()))?;
+        Ok(told_as(told, |value| match value {
+            ReleasedValue::Preference { as_given, .. } => Some(as_given),
+            ReleasedValue::Reward(_) => None,
+        }))
     }
 
     /// Has an event logged whose data is public, with the next commit. `data` is a JSON object.
@@ -210,7 +225,9 @@ impl Recorder {
     }
 
     /// Has weights digested and logged, by the worker. `owners` keeps their memory, which stays as it is until
-    /// `join` returns.
+    /// `join` returns. `from_released` says that they learned from values released with noise only.
+    #[pyo3(signature = (tensors, owners, step, metrics, policy, from_released=false))]
+    #[allow(clippy::too_many_arguments)]
     fn weights(
         &self,
         py: Python<'_>,
@@ -219,11 +236,13 @@ impl Recorder {
         step: u64,
         metrics: BTreeMap<String, f64>,
         policy: String,
+        from_released: bool,
     ) -> PyResult<()> {
         let tensors = Tensors::new(tensors, owners)?;
         py.detach(|| {
             let learned_from = self.place().learn();
-            self.worker()?.give(Job::Weights(tensors, Step { step, metrics, learned_from, policy }))
+            let step = Step { step, metrics, learned_from, from_released, policy };
+            self.worker()?.give(Job::Weights(tensors, step))
         })?;
         Ok(())
     }
@@ -381,20 +400,27 @@ impl Recorder {
         }
     }
 
-    fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
+    fn annotate(
+        &self,
+        annotations: impl Iterator<Item = Annotation>,
+        batch: Option<&str>,
+    ) -> Done<Annotated> {
         // Not by a child, either.
         self.refuse_child()?;
+        let annotations = annotations.collect();
         // Several threads log: who has committed notes it before the next one commits.
         let mut log = lock(&self.log);
         let open = log.as_mut().ok_or_else(closed)?;
-        let logged = open.annotate(annotations)?;
+        let (told, is_new) = open.annotate(annotations, batch)?;
         let carries = open.waiting_bytes() >= CARRY;
-        self.place().annotated(&logged);
+        if is_new {
+            self.place().annotated(&told.logged);
+        }
         drop(log);
         if carries {
             self.wake(Job::CatchUp);
         }
-        Ok((logged.first_index, logged.logged))
+        Ok(told)
     }
 
     fn open_again(&self, dir: &Path, passphrase: Option<&Passphrase>) -> Done<u64> {
@@ -437,18 +463,20 @@ impl Drop for Recorder {
 }
 
 fn settings(
-    (epsilon, epsilon_per_round, delta, low, high, steps_a_unit, cap): Budget,
-) -> PrivacySettings {
-    let mode = PrivacyMode::Strong;
-    PrivacySettings {
-        mode,
-        epsilon,
-        epsilon_per_round,
-        delta,
-        clip: [low, high],
-        steps_a_unit,
-        cap,
-    }
+    (mode, epsilon, epsilon_per_round, delta, low, high, steps_a_unit, cap): Budget,
+) -> Done<PrivacySettings> {
+    let modes = [PrivacyMode::Strong, PrivacyMode::Moderate];
+    let mode = modes.into_iter().find(|known| known.as_str() == mode);
+    let mode = mode.ok_or_else(|| Failure::input("no such annotator_privacy_mode"))?;
+    let clip = [low, high];
+    Ok(PrivacySettings { mode, epsilon, epsilon_per_round, delta, clip, steps_a_unit, cap })
+}
+
+/// What was logged, with each value that was released as Python takes it.
+fn told_as<V>(told: Annotated, value: impl Fn(ReleasedValue) -> Option<V>) -> Told<V> {
+    let Annotated { logged, released, batch } = told;
+    let released = released.iter().filter_map(|Released { value: of, .. }| value(*of)).collect();
+    (logged.first_index, logged.logged, released, batch)
 }
 
 /// A log is about one model, and promises its annotators one thing.

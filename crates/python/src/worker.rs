@@ -52,6 +52,8 @@ pub struct Step {
     pub metrics: BTreeMap<String, f64>,
     /// The annotations it learned from: the entries they are among, and how many.
     pub learned_from: (Range<u64>, u64),
+    /// Whether from their released values only.
+    pub from_released: bool,
     pub policy: String,
 }
 
@@ -270,7 +272,7 @@ impl Bench {
             delta: &delta,
             structure_changes,
             learned_from: step.learned_from.clone(),
-            from_released: false,
+            from_released: step.from_released,
             // From the first weights of the run on, drift can be counted.
             whole: [before.first, false],
             step: Some(step.step),

@@ -12,7 +12,7 @@ use trail::released::MECHANISM;
 use trail::{EventType, cbor};
 
 use super::Privacy;
-use super::ledger::Charge;
+use super::ledger::{Charge, Permit};
 use super::round::refused;
 use super::settings::{Items, TRUTH_OF};
 use super::value::{Draws, Released};
@@ -66,6 +66,8 @@ pub(crate) struct Batches {
     pub name: Option<String>,
     /// Those charged.
     pub charged: Vec<Charged>,
+    /// That the newest of them is.
+    pub permit: Option<Permit>,
     /// What may still be drawn of the newest, by slot.
     left: HashMap<u32, u32>,
     /// What was released, in the order in which the annotations were given.
@@ -109,10 +111,11 @@ impl Transaction<'_> {
         let entry = self.next_index();
         let entries = entry + 1..entry + 1 + tally.values();
         let name = self.batches.name.take();
-        let (round, name, request) = self.audit.charge_batch(name, entries.clone(), &people)?;
+        let (charged, request, permit) = self.audit.charge_batch(name, entries.clone(), &people)?;
         let most = people.values().map(|share| share.values).max().unwrap_or_default();
         self.batches.left = people.iter().map(|(slot, share)| (*slot, share.values)).collect();
-        self.batches.charged.push(Charged { round, name, entry });
+        self.batches.charged.push(charged);
+        self.batches.permit = Some(permit);
         let data = self.audit.privacy()?.batch_event(&request, &entries, tally, most)?;
         self.push_round(data)
     }
@@ -134,7 +137,9 @@ impl Audit {
         name: Option<String>,
         entries: Range<u64>,
         people: &BTreeMap<u32, Share>,
-    ) -> Result<(usize, String, [u8; 32])> {
+    ) -> Result<(Charged, [u8; 32], Permit)> {
+        // Right before them.
+        let entry = entries.start.saturating_sub(1);
         let privacy = self.privacy()?;
         privacy.check_batch(people)?;
         let items = privacy.items()?;
@@ -149,8 +154,8 @@ impl Audit {
             people: people.keys().copied().collect(),
             items: Some(people.values().map(|share| share.values).collect()),
         };
-        self.or_stop(|audit| audit.privacy_mut()?.ledger.charge(charge))?;
-        Ok((round, name, request))
+        let permit = self.or_stop(|audit| audit.privacy_mut()?.ledger.charge(charge))?;
+        Ok((Charged { round, name, entry }, request, permit))
     }
 }
 

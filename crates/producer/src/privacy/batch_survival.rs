@@ -1,13 +1,12 @@
 //! Whatever fails at whatever step: what was released one by one was charged, and a batch has one set of values.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use trail::EventType;
 use trail::released::{Accounting, ItemRound};
 
+use super::lives::{self, Seen};
 use super::settings::tests::settings;
 use super::{PrivacyMode, PrivacySettings};
 use crate::error::{Error, Result};
@@ -51,26 +50,16 @@ fn given(people: &[&str]) -> Vec<Annotation> {
     people.iter().flat_map(of).collect()
 }
 
-/// What anybody has heard of the batches of a world, by name.
-#[derive(Default)]
-struct Seen(RefCell<HashMap<PathBuf, BTreeMap<String, Vec<Released>>>>);
-
-impl Seen {
-    fn hear(&self, world: &Snapshot, name: &str, told: Annotated) {
-        let mut worlds = self.0.borrow_mut();
-        let heard = worlds.entry(world.log.clone()).or_default();
-        let first = heard.entry(name.into()).or_insert_with(|| told.released.clone());
-        assert_eq!(*first, told.released, "two answers for one batch");
-    }
-}
+/// What was released of each batch.
+type Heard = Seen<Vec<Released>>;
 
 const BATCHES: [(&str, &[&str]); 2] = [("one", &["ann", "bob"]), ("two", &["eve", "ann"])];
 
 /// A life that logs two batches, with people who are new.
-fn release(world: &Snapshot, seen: &Seen) -> Result<()> {
+fn release(world: &Snapshot, seen: &Heard) -> Result<()> {
     let mut audit = world.open()?;
     for (name, people) in BATCHES {
-        seen.hear(world, name, audit.annotate(given(people), Some(name))?);
+        seen.hear(world, name, audit.annotate(given(people), Some(name))?.released);
     }
     Ok(())
 }
@@ -80,14 +69,14 @@ fn is_refusal(result: &Result<Annotated>) -> bool {
 }
 
 /// The next life asks again, and under another name where it is refused.
-fn go_on(world: &Snapshot, seen: &Seen) -> Result<()> {
+fn go_on(world: &Snapshot, seen: &Heard) -> Result<()> {
     let mut audit = world.open()?;
     for (name, people) in BATCHES {
         match audit.annotate(given(people), Some(name)) {
-            Ok(told) => seen.hear(world, name, told),
+            Ok(told) => seen.hear(world, name, told.released),
             refused if is_refusal(&refused) => {
                 let name = format!("{name}, again");
-                seen.hear(world, &name, audit.annotate(given(people), Some(&name))?);
+                seen.hear(world, &name, audit.annotate(given(people), Some(&name))?.released);
             }
             Err(other) => return Err(other),
         }
@@ -95,7 +84,7 @@ fn go_on(world: &Snapshot, seen: &Seen) -> Result<()> {
     Ok(())
 }
 
-fn examine(world: &Snapshot, seen: &Seen, what: &str) {
+fn examine(world: &Snapshot, seen: &Heard, what: &str) {
     let mut audit = world.open().unwrap_or_else(|e| panic!("{what}: {e}"));
     let reader = audit.reader();
     let entries = (0..audit.size()).zip(reader.entries(0..audit.size()));
@@ -128,7 +117,7 @@ fn examine(world: &Snapshot, seen: &Seen, what: &str) {
     assert!(ledger.spent_by(0) >= rho, "{what}: released and not charged");
 
     // What was heard is in the log, and is told again.
-    let heard = seen.0.borrow().get(&world.log).cloned().unwrap_or_default();
+    let heard = seen.of(world);
     for (_, released) in heard.iter().flat_map(|(name, told)| told.iter().map(move |r| (name, r))) {
         let logged = events[released.index as usize].get("released").cloned();
         assert_eq!(logged, Some(released.value.logged()), "{what}");
@@ -153,17 +142,7 @@ fn examine(world: &Snapshot, seen: &Seen, what: &str) {
 
 /// Returns how often a process was ended.
 fn kill_everywhere(stride: u64) -> u64 {
-    let (world, seen, kills) = (rated(), Seen::default(), Cell::new(0));
-    world.die_twice(
-        stride,
-        |world| release(world, &seen),
-        |world| go_on(world, &seen),
-        |world, what| {
-            kills.set(kills.get() + 1);
-            examine(world, &seen, what);
-        },
-    );
-    kills.get()
+    lives::kill_everywhere(&rated(), stride, [release, go_on], examine)
 }
 
 #[test]
@@ -188,10 +167,10 @@ fn a_failing_step_leaves_nothing_that_was_heard_and_not_charged() {
         let result = audit.annotate(given(&["ann", "bob"]), Some("one"));
         let struck = faults.has_struck();
         faults.begin(Plan::Nothing);
-        let seen = Seen::default();
+        let seen = Heard::default();
         if let Ok(told) = result {
             assert!(!struck && step > 5);
-            return seen.hear(&world, "one", told);
+            return seen.hear(&world, "one", told.released);
         }
         drop(audit);
         examine(&world, &seen, &format!("step {step}"));

@@ -54,6 +54,10 @@ pub(crate) struct Charge {
     pub items: Option<Vec<u32>>,
 }
 
+/// That a round is charged, durably. Without it nothing is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permit(());
+
 /// A round as it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -219,7 +223,7 @@ impl Ledger {
     }
 
     /// Charges a round. After an error it may be on the disk or not.
-    pub fn charge(&mut self, charge: Charge) -> Result<()> {
+    pub fn charge(&mut self, charge: Charge) -> Result<Permit> {
         let bytes = |numbers: &[u32]| {
             Value::Bytes(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
         };
@@ -233,7 +237,8 @@ impl Ledger {
             ("people", bytes(&charge.people)),
         ];
         body.extend(charge.items.as_deref().map(|items| ("items", bytes(items))));
-        self.append(&cbor::map(body))
+        self.append(&cbor::map(body))?;
+        Ok(Permit(()))
     }
 
     /// Keeps the answer of the round charged last, before anybody sees it.

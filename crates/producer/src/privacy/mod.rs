@@ -10,16 +10,21 @@ mod batch;
 #[cfg(test)]
 mod batch_survival;
 mod ledger;
+#[cfg(test)]
+mod lives;
+mod planning;
 mod repeat;
 mod report;
 mod round;
 mod settings;
+mod shown;
 #[cfg(test)]
 mod survival;
 mod value;
 
 pub(crate) use batch::{Batches, Tally};
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, Permit};
+pub use planning::{Noise, PrivacyPlan};
 pub(crate) use repeat::Before;
 pub use report::{Cost, MIN_GROUP, PrivacyReport, RoundCost};
 pub use round::{Round, RoundRequest};

@@ -27,12 +27,7 @@ impl Audit {
     /// It is no name, values are not released one by one here, the batch of this name never came to be logged, or
     /// something of it was erased.
     pub(crate) fn released_before(&self, name: &str) -> Result<Option<Before>> {
-        check_name(name)?;
-        if self.draws().is_none() {
-            return Err(refused(
-                "a batch has a name only in a log where values are released one by one (`--privacy moderate`)",
-            ));
-        }
+        self.check_batch_name(name)?;
         let privacy = self.privacy()?;
         let Some(known) = privacy.ledger.find(name) else { return Ok(None) };
         if known.index.is_none() {
@@ -64,6 +59,25 @@ impl Audit {
             before.left += 1;
         }
         Ok(Some(before))
+    }
+
+    /// Whether a new batch can have this name.
+    pub(crate) fn check_free_name(&self, name: &str) -> Result<()> {
+        self.check_batch_name(name)?;
+        match self.privacy()?.ledger.find(name) {
+            Some(_) => Err(refused("another batch has this name; nothing was charged")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_batch_name(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        if self.draws().is_none() {
+            return Err(refused(
+                "a batch has a name only in a log where values are released one by one (`--privacy moderate`)",
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -1,19 +1,29 @@
 //! One round: the noised sum of the ratings since the last one.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
 
 use ciborium::Value;
 use privacy::mechanism::MechanismError;
 use sha2::{Digest as _, Sha256};
-use trail::cbor;
 use trail::event::EventError;
+use trail::{Event, cbor};
 use zeroize::Zeroizing;
 
-use super::ledger::Charge;
+use super::ledger::{Charge, Permit};
 use super::settings::{Plan, PrivacyMode, PrivacySettings};
 use crate::audit::Audit;
 use crate::error::{Error, Result};
+use crate::reader::LogReader;
+
+/// Fewer entries than this are not worth a thread.
+const THREAD_SHARE: u64 = 4096;
+
+/// The slot of a person and a reward that they gave, of each rating.
+type Rewards = Zeroizing<Vec<(u32, f64)>>;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -105,9 +115,9 @@ impl Audit {
             people,
             items: None,
         };
-        self.or_stop(|audit| audit.privacy_mut()?.ledger.charge(charge))?;
+        let permit = self.or_stop(|audit| audit.privacy_mut()?.ledger.charge(charge))?;
         let privacy = self.privacy()?;
-        let sum = noised_sum(&privacy.plan, &ratings.rewards)?;
+        let sum = noised_sum(&privacy.plan, &ratings.rewards, permit)?;
         let data = event_data(privacy, &entries, ratings.rewards.len(), sum);
         let answer = cbor::encode(&data).map_err(EventError::from)?;
         self.or_stop(|audit| audit.privacy_mut()?.ledger.answer(&answer))?;
@@ -148,12 +158,9 @@ impl Audit {
 
     /// The ratings among these entries, of each person the first ones only. In the log they stand in random order.
     fn ratings(&self, entries: &Range<u64>, cap: u32) -> Result<Ratings> {
-        let reader = self.reader();
-        let events = reader.entries(entries.clone()).zip(entries.clone());
-        let events = events.map(|(entry, index)| Ok((index, self.decode(index, &entry?)?)));
         let mut people = BTreeMap::new();
         let mut rewards = Zeroizing::new(Vec::new());
-        for (slot, reward) in Zeroizing::new(self.vault.rewards(events)?).iter() {
+        for (slot, reward) in self.rewards_among(entries)?.iter().flat_map(|share| share.iter()) {
             let counted: &mut u32 = people.entry(*slot).or_default();
             if *counted < cap {
                 *counted += 1;
@@ -164,6 +171,31 @@ impl Audit {
             return Err(refused("there are no ratings to release a sum of"));
         }
         Ok(Ratings { people, rewards })
+    }
+
+    /// Whose and what each rating among these entries is, in their order, in shares: all processors open them.
+    fn rewards_among(&self, entries: &Range<u64>) -> Result<Vec<Rewards>> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        let share = (entries.end - entries.start).div_ceil(processors).max(THREAD_SHARE);
+        let vault = &self.vault;
+        let read = |reader: LogReader, share: Range<u64>| {
+            let events = reader.entries(share.clone()).zip(share).map(|(entry, index)| {
+                let event = Event::decode(&entry?).map_err(|e| reader.damaged_entry(index, &e))?;
+                Ok((index, event))
+            });
+            vault.rewards(events).map(Zeroizing::new)
+        };
+        thread::scope(|scope| {
+            let mut workers = Vec::new();
+            let mut first = entries.start;
+            while first < entries.end {
+                let (reader, next) = (self.reader(), entries.end.min(first + share));
+                workers.push(scope.spawn(move || read(reader, first..next)));
+                first = next;
+            }
+            let read = workers.into_iter();
+            read.map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
     }
 
     fn check_budget(&self, ratings: &Ratings) -> Result<()> {
@@ -200,7 +232,7 @@ fn digest(settings: &PrivacySettings, id: &str, request: &RoundRequest) -> Resul
     Ok(Sha256::digest(cbor::encode(&asked).map_err(EventError::from)?).into())
 }
 
-fn noised_sum(plan: &Plan, rewards: &[f64]) -> Result<i64> {
+fn noised_sum(plan: &Plan, rewards: &[f64], _: Permit) -> Result<i64> {
     // How many were clipped depends on the ratings and is not told.
     let steps = Zeroizing::new(plan.grid.clip(rewards)?.steps);
     let sum = steps.iter().try_fold(0_i64, |sum, step| sum.checked_add(*step));

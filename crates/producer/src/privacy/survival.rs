@@ -1,12 +1,11 @@
 //! Whatever fails at whatever step: what was released was charged, and a round has one answer.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use trail::{EventType, cbor};
 
+use super::lives::{self, Seen};
 use super::settings::tests::settings;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
@@ -44,37 +43,29 @@ fn is_refusal(result: &Result<Round>) -> bool {
     matches!(result, Err(Error::Round(why)) if why.contains("never answered"))
 }
 
-/// What anybody may have seen of each round of a world: by name, in what the caller heard and in the log.
-#[derive(Default)]
-struct Seen(RefCell<HashMap<PathBuf, BTreeMap<String, Round>>>);
-
-impl Seen {
-    fn hear(&self, world: &Snapshot, round: Round) {
-        let mut worlds = self.0.borrow_mut();
-        let heard = worlds.entry(world.log.clone()).or_default();
-        let first = heard.entry(round.id.clone()).or_insert_with(|| round.clone());
-        assert_eq!(*first, round, "two answers of one round");
-    }
+/// In what the caller heard and in the log, a round is the same.
+fn hear(world: &Snapshot, seen: &Seen<Round>, round: Round) {
+    seen.hear(world, &round.id.clone(), round);
 }
 
 /// A life that releases a round and then another one.
-fn release(world: &Snapshot, seen: &Seen) -> Result<()> {
+fn release(world: &Snapshot, seen: &Seen<Round>) -> Result<()> {
     let mut audit = world.open()?;
-    seen.hear(world, audit.release_round(&named("one"))?);
+    hear(world, seen, audit.release_round(&named("one"))?);
     rate(&mut audit, &["ann", "bob"])?;
-    seen.hear(world, audit.release_round(&named("two"))?);
+    hear(world, seen, audit.release_round(&named("two"))?);
     Ok(())
 }
 
 /// The next life asks again, and under another name where it is refused.
-fn go_on(world: &Snapshot, seen: &Seen) -> Result<()> {
+fn go_on(world: &Snapshot, seen: &Seen<Round>) -> Result<()> {
     let mut audit = world.open()?;
     for id in ["one", "two"] {
         rate(&mut audit, &["ann"])?;
         match audit.release_round(&named(id)) {
-            Ok(round) => seen.hear(world, round),
+            Ok(round) => hear(world, seen, round),
             refused if is_refusal(&refused) => {
-                seen.hear(world, audit.release_round(&named(&format!("{id}, again")))?);
+                hear(world, seen, audit.release_round(&named(&format!("{id}, again")))?);
             }
             Err(other) => return Err(other),
         }
@@ -82,7 +73,7 @@ fn go_on(world: &Snapshot, seen: &Seen) -> Result<()> {
     Ok(())
 }
 
-fn examine(world: &Snapshot, seen: &Seen, what: &str) {
+fn examine(world: &Snapshot, seen: &Seen<Round>, what: &str) {
     let mut audit = world.open().unwrap_or_else(|e| panic!("{what}: {e}"));
     let reader = audit.reader();
     let entries = (0..audit.size()).zip(reader.entries(0..audit.size()));
@@ -103,12 +94,12 @@ fn examine(world: &Snapshot, seen: &Seen, what: &str) {
         assert_eq!(ledger.answer_of(round).unwrap().unwrap(), data, "{what}");
         let read = Round::read(round.id.clone(), *index, &data).unwrap();
         rho += read.rho;
-        seen.hear(world, read);
+        hear(world, seen, read);
     }
     // `ann` is in every round.
     assert!(ledger.spent_by(0) >= rho, "{what}: released and not charged");
 
-    let heard = seen.0.borrow().get(&world.log).cloned().unwrap_or_default();
+    let heard = seen.of(world);
     assert_eq!(heard.len(), logged.len(), "{what}: an answer was forgotten");
     for id in ["one", "two"] {
         if ledger_knows(&audit, id) || heard.contains_key(id) {
@@ -127,17 +118,7 @@ fn ledger_knows(audit: &Audit, id: &str) -> bool {
 
 /// Returns how often a process was ended.
 fn kill_everywhere(stride: u64) -> u64 {
-    let (world, seen, kills) = (rated(), Seen::default(), Cell::new(0));
-    world.die_twice(
-        stride,
-        |world| release(world, &seen),
-        |world| go_on(world, &seen),
-        |world, what| {
-            kills.set(kills.get() + 1);
-            examine(world, &seen, what);
-        },
-    );
-    kills.get()
+    lives::kill_everywhere(&rated(), stride, [release, go_on], examine)
 }
 
 #[test]

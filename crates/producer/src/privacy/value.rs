@@ -6,6 +6,7 @@ use ciborium::Value;
 use privacy::mechanism::{DiscreteGaussian, Grid, RandomisedResponse};
 use zeroize::Zeroizing;
 
+use super::ledger::Permit;
 use super::settings::Plan;
 use crate::annotation::Annotation;
 use crate::error::Result;
@@ -103,8 +104,8 @@ impl Draws {
         Some(Self { grid: plan.grid, noise: plan.noise, response })
     }
 
-    /// For each annotation, from fresh randomness.
-    pub fn draw(&self, annotations: &[&Annotation]) -> Result<Vec<Drawn>> {
+    /// For each annotation, from fresh randomness, once they are charged.
+    pub fn draw(&self, annotations: &[&Annotation], _: Permit) -> Result<Vec<Drawn>> {
         let rewards = annotations.iter().filter_map(|annotation| match annotation {
             Annotation::Rating { reward, .. } => Some(*reward),
             Annotation::Preference { .. } => None,

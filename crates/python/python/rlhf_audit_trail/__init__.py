@@ -13,8 +13,9 @@ Importing this pulls in neither torch nor transformers.
 
 from __future__ import annotations
 
+from ._annotations import Logged
 from ._engine import __version__
-from .auditor import AuditableRLHF, Checkpoint, Logged
+from .auditor import AuditableRLHF, Checkpoint
 from .card import ModelCard
 from .errors import (
     AuditError,

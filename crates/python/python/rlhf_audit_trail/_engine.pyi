@@ -7,7 +7,7 @@ from typing_extensions import Self
 
 __version__: str
 
-_Budget: TypeAlias = tuple[float, float, float, float, float, int, int]
+_Budget: TypeAlias = tuple[str, float, float, float, float, float, int, int]
 _Described: TypeAlias = list[tuple[str, str, list[int], int]]
 
 class Recorder:
@@ -21,15 +21,21 @@ class Recorder:
     def start_run(self, details: str) -> None: ...
     def end_run(self, outcome: str) -> None: ...
     def rate(
-        self, prompts: list[str], responses: list[str], annotators: list[str], rewards: list[float]
-    ) -> tuple[int, int]: ...
+        self,
+        prompts: list[str],
+        responses: list[str],
+        annotators: list[str],
+        rewards: list[float],
+        batch: str | None,
+    ) -> tuple[int, int, list[float], str | None]: ...
     def prefer(
         self,
         prompts: list[str | None],
         chosen: list[str],
         rejected: list[str],
         annotators: list[str | None],
-    ) -> tuple[int, int]: ...
+        batch: str | None,
+    ) -> tuple[int, int, list[bool], str | None]: ...
     def event(self, kind: str, data: str) -> None: ...
     def numbers(
         self, step: int, metrics: dict[str, float], policy: str, rank: int | None = None
@@ -42,6 +48,7 @@ class Recorder:
         step: int,
         metrics: dict[str, float],
         policy: str,
+        from_released: bool = False,
     ) -> None: ...
     def saved(self, name: str, path: str | os.PathLike[str], metrics: dict[str, float]) -> None: ...
     def checkpoint(
@@ -60,7 +67,14 @@ class Recorder:
 
 def verify_log(dir: str | os.PathLike[str]) -> str: ...
 def read_events(dir: str | os.PathLike[str], kinds: list[str]) -> str: ...
-def privacy_report(dir: str | os.PathLike[str]) -> str | None: ...
+def privacy_report(dir: str | os.PathLike[str]) -> tuple[str, str]: ...
+def privacy_plan(
+    noise_multiplier: float | None,
+    target_epsilon: float | None,
+    rate: float,
+    steps: int,
+    delta: float,
+) -> tuple[str, str]: ...
 def round_epsilon(noise_multiplier: float, delta: float) -> float: ...
 def weigh_saved(path: str | os.PathLike[str]) -> str: ...
 def report_sections() -> list[str]: ...

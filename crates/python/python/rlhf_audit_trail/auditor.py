@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _engine, _inputs, _ranks, _weights, card, provenance, report
+from . import _annotations, _engine, _inputs, _ranks, _weights, card, provenance, report
+from ._annotations import Logged
 from .errors import AuditError, BadInput, NotTracking, Unsupported
 from .privacy import PrivacyConfig, PrivacyReport
 
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
 _POLICIES = ("scalars", "lora", "every_n", "full")
 _ON_FAILURE = ("save_and_stop", "stop", "continue_with_gap")
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "rlhf_audit_trail")
-
-
-@dataclass(frozen=True)
-class Logged:
-    """What a call has logged."""
-
-    first_index: int | None
-    """The entry of the first of them; None where nothing could be recorded (``"continue_with_gap"``)."""
-    count: int
-    """How many; 0 in that case."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,12 @@ class AuditableRLHF:
 
     @contextmanager
     def track_training(
-        self, experiment_name: str, hyperparameters: Any = None, resumed_from: str | None = None
+        self,
+        experiment_name: str,
+        hyperparameters: Any = None,
+        resumed_from: str | None = None,
+        *,
+        from_released: bool = False,
     ) -> Iterator[AuditableRLHF]:
         """Opens the experiment's log for a run, and ends the run when the block ends.
 
@@ -155,9 +151,12 @@ class AuditableRLHF:
             hyperparameters: a mapping, or training arguments with ``to_dict``. Public.
             resumed_from: the checkpoint that training starts from, by the name it was logged under. Of several ranks what
                 rank 0 says counts, here and above.
+            from_released: with ``annotator_privacy_mode="moderate"``, that this run learns from nothing that depends on
+                ratings but what ``log_annotations`` returned as released. Its updates and the card say so, on your word.
 
         Raises:
-            BadInput: no folder can have this name; or the log there is about another model or promise.
+            BadInput: no folder can have this name; the log there is about another model or promise; or nothing is
+                released in it that a run could learn from.
             LogInUse: another auditor or process writes to it.
             LogDamaged: the folder is incomplete.
             RecordingFailed: the run's end could not be recorded; or, in another rank than 0, nobody has opened the log.
@@ -166,10 +165,14 @@ class AuditableRLHF:
         if self._tracking is not None:
             raise NotTracking(f"{self._dir} is tracked already; leave that block first")
         ranks = _ranks.here()
+        if from_released and self.privacy_config.mode != "moderate":
+            raise BadInput(
+                "from_released=True needs annotator_privacy_mode='moderate': in other logs no single values are released"
+            )
         directory = self._folder(experiment_name)
         recorder = self._recording(directory, ranks)
         self._dir = directory
-        tracking = self._tracking = _Tracking(recorder, ranks)
+        tracking = self._tracking = _Tracking(recorder, ranks, from_released)
         outcome = "completed"
         try:
             if ranks.rank == 0:
@@ -198,52 +201,35 @@ class AuditableRLHF:
         *,
         chosen: Any = None,
         rejected: Any = None,
+        batch: str | None = None,
     ) -> Logged:
         """Logs human feedback. It is durable when this returns: all of it is in the log, or none.
 
-        Texts, ratings, votes and ids do not enter the log: it holds commitments, their content is sealed beside it.
+        Texts, ratings, votes and ids do not enter the log: it holds commitments, their content is sealed beside it. With
+        ``annotator_privacy_mode="moderate"`` each rating and vote is released with noise, and what is returned holds
+        the released values: train on those. What they cost is charged, durably, before any is drawn.
 
         Args:
             prompts: n strings. Of pairs optional.
             responses: n strings. With them ratings are logged.
-            annotator_ids: n strings or whole numbers, or one for all. Of pairs optional.
+            annotator_ids: n strings or whole numbers, or one for all. Of pairs optional, but with ``"moderate"``.
             rewards: n finite numbers: a list, a NumPy array or a tensor of one dimension.
             chosen: n strings: the better response of each pair. With them preferences are logged.
             rejected: n strings: the other one.
+            batch: with ``"moderate"`` a name, one line of text. The same annotations given again under it, for example
+                after a crash, are logged and charged once, and the same values are told.
 
         Raises:
             BadInput: something is missing, not of its type, or not as many as the rest.
+            PrivacyBudgetExceeded: with ``"moderate"``, somebody gave more than one batch may cost, or has too little
+                left.
             NotTracking: outside ``track_training``.
             RecordingFailed: it could not be recorded.
         """
-        tracking = self._tracked("log_annotations")
-        pairs = chosen is not None or rejected is not None
-        if pairs and (responses is not None or rewards is not None):
-            raise BadInput("give responses and rewards, or chosen and rejected, not both")
-        if pairs:
-            return Logged(
-                *tracking.recorder.prefer(*_pairs(prompts, chosen, rejected, annotator_ids))
-            )
-        for name, value in [
-            ("prompts", prompts),
-            ("responses", responses),
-            ("annotator_ids", annotator_ids),
-            ("rewards", rewards),
-        ]:
-            if value is None:
-                raise BadInput(
-                    f"{name} is missing: a rating has prompts, responses, annotator_ids and rewards"
-                )
-        prompts, responses = (
-            _inputs.texts("prompts", prompts),
-            _inputs.texts("responses", responses),
+        recorder = self._tracked("log_annotations").recorder
+        return _annotations.log(
+            recorder, prompts, responses, annotator_ids, rewards, chosen, rejected, batch
         )
-        ids = _inputs.ids(annotator_ids, len(prompts))
-        rewards = _inputs.numbers("rewards", rewards)
-        _inputs.same_length(
-            prompts=prompts, responses=responses, annotator_ids=ids, rewards=rewards
-        )
-        return Logged(*tracking.recorder.rate(prompts, responses, ids, rewards))
 
     def track_policy_update(
         self,
@@ -357,7 +343,7 @@ class AuditableRLHF:
 
         Raises:
             PrivacyBudgetExceeded: somebody has too little left.
-            BadInput: the log has no budget, or there are no ratings.
+            BadInput: the log's mode is not ``"strong"``, or there are no ratings.
             Unsupported: this is another rank than 0.
         """
         tracking = self._tracked("release_round")
@@ -441,19 +427,7 @@ class AuditableRLHF:
 
     def get_privacy_report(self) -> PrivacyReport:
         """What was spent of the budget promised to annotators."""
-        report = _engine.privacy_report(self.log_dir)
-        if report is None:
-            return PrivacyReport("minimal", None, None, None, None, 0, None)
-        report = json.loads(report)
-        return PrivacyReport(
-            mode="strong",
-            total_epsilon=report["total_epsilon"],
-            remaining_budget=report["remaining_budget"],
-            delta=report["delta"],
-            budget=report["epsilon"],
-            rounds=report["rounds"],
-            remaining_rounds=report["remaining_rounds"],
-        )
+        return PrivacyReport.read(self.log_dir)
 
     def verify_provenance(
         self, start_checkpoint: str, end_checkpoint: str
@@ -577,9 +551,10 @@ class AuditableRLHF:
 class _Tracking:
     """A run that is being recorded."""
 
-    def __init__(self, recorder: Any, ranks: _ranks.Ranks) -> None:
+    def __init__(self, recorder: Any, ranks: _ranks.Ranks, from_released: bool = False) -> None:
         self.recorder = recorder
         self.ranks = ranks
+        self.from_released = from_released
         self.owner: Any = None
         """What lets the other ranks log, in rank 0."""
         self.trouble: AuditError | None = None
@@ -618,7 +593,7 @@ class _Tracking:
             return
         self._wait_before_next(optimizer)
         described = self._described(policy, model)
-        self.recorder.weights(*described, self._steps, numbers, policy)
+        self.recorder.weights(*described, self._steps, numbers, policy, self.from_released)
         if optimizer is None:
             # Nothing says when the weights change next.
             self.recorder.join()
@@ -691,17 +666,6 @@ class _Tracking:
             raise BadInput(
                 f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}: its next step has to wait"
             )
-
-
-def _pairs(prompts: Any, chosen: Any, rejected: Any, annotator_ids: Any) -> tuple[list[Any], ...]:
-    if chosen is None or rejected is None:
-        raise BadInput("a preference has both chosen and rejected")
-    chosen, rejected = _inputs.texts("chosen", chosen), _inputs.texts("rejected", rejected)
-    none = [None] * len(chosen)
-    prompts = none if prompts is None else _inputs.texts("prompts", prompts)
-    ids = none if annotator_ids is None else _inputs.ids(annotator_ids, len(chosen))
-    _inputs.same_length(prompts=prompts, chosen=chosen, rejected=rejected, annotator_ids=ids)
-    return prompts, chosen, rejected, ids
 
 
 def _learning_rate(optimizer: Any) -> dict[str, float]:
