@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ciborium::Value;
-use producer::{Annotation, Audit, Deferred, Logged, Transaction};
+use producer::{Audit, Deferred, Logged, Transaction};
 use trail::{EventType, cbor};
 
 use crate::failure::{Done, Failure};
@@ -54,12 +54,13 @@ impl OpenLog {
     }
 
     /// Logs annotations, durably, behind everything that waits.
-    pub fn annotate(&mut self, annotations: impl Iterator<Item = Annotation>) -> Done<Logged> {
+    pub fn annotate(
+        &mut self,
+        annotations: impl FnOnce(&mut Transaction<'_>) -> producer::Result<()>,
+    ) -> Done<Logged> {
         let before = self.waiting.len() as u64;
         let mut transaction = self.begin()?;
-        for annotation in annotations {
-            transaction.annotate(annotation)?;
-        }
+        annotations(&mut transaction)?;
         let Logged { logged, first_index, size } = transaction.commit()?;
         self.waiting.clear();
         Ok(Logged { logged: logged - before, first_index: first_index + before, size })

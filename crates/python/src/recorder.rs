@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use producer::{
-    Annotation, Audit, EntryChoice, InitOptions, LoggedCard, Passphrase, PrivacyMode,
-    PrivacyReport, PrivacySettings, RoundRequest, Weighed, write_whole,
+    Annotation, Audit, EntryChoice, InitOptions, Judgement, LoggedCard, Passphrase, PrivacyMode,
+    PrivacyReport, PrivacySettings, RoundRequest, Transaction, Weighed, write_whole,
 };
 use pyo3::prelude::*;
 use serde_json::{Value as Json, json};
@@ -123,7 +123,27 @@ impl Recorder {
                 reward,
             },
         );
-        Ok(py.detach(|| self.annotate(ratings))?)
+        Ok(py.detach(|| self.annotate(each(ratings)))?)
+    }
+
+    /// Logs what a program thought of responses: all of it, durably, or none. Returns the first entry and how many.
+    fn judge(
+        &self,
+        py: Python<'_>,
+        judge: &str,
+        prompts: Vec<String>,
+        responses: Vec<String>,
+        rewards: Vec<f64>,
+    ) -> PyResult<(u64, u64)> {
+        let judgements = prompts.into_iter().zip(responses).zip(rewards);
+        let judgements = judgements
+            .map(|((prompt, response), reward)| Judgement { prompt, response, reward })
+            .collect::<Vec<_>>();
+        Ok(py.detach(|| {
+            self.annotate(|transaction| {
+                judgements.into_iter().try_for_each(|one| transaction.judge(judge, one))
+            })
+        })?)
     }
 
     /// Logs preferences: all of them, durably, or none. Returns the first entry and how many.
@@ -143,7 +163,7 @@ impl Recorder {
                 rejected,
             },
         );
-        Ok(py.detach(|| self.annotate(preferences))?)
+        Ok(py.detach(|| self.annotate(each(preferences)))?)
     }
 
     /// Has an event logged whose data is public, with the next commit. `data` is a JSON object.
@@ -299,7 +319,10 @@ impl Recorder {
         lock(&self.log).as_mut().ok_or_else(closed)?.note(kind, data)
     }
 
-    fn annotate(&self, annotations: impl Iterator<Item = Annotation>) -> Done<(u64, u64)> {
+    fn annotate(
+        &self,
+        annotations: impl FnOnce(&mut Transaction<'_>) -> producer::Result<()>,
+    ) -> Done<(u64, u64)> {
         // Not by a child, either.
         drop(self.worker()?);
         let logged = lock(&self.log).as_mut().ok_or_else(closed)?.annotate(annotations)?;
@@ -315,6 +338,16 @@ impl Drop for Recorder {
             std::mem::forget(lock(&self.log).take());
             std::mem::forget(std::mem::replace(&mut self.worker, Mutex::new(Worker::ended())));
         }
+    }
+}
+
+/// Has annotations logged one by one.
+fn each(
+    annotations: impl Iterator<Item = Annotation>,
+) -> impl FnOnce(&mut Transaction<'_>) -> producer::Result<()> {
+    move |transaction| {
+        let mut annotations = annotations;
+        annotations.try_for_each(|annotation| transaction.annotate(annotation))
     }
 }
 

@@ -23,6 +23,9 @@ class Recorder:
     def rate(
         self, prompts: list[str], responses: list[str], annotators: list[str], rewards: list[float]
     ) -> tuple[int, int]: ...
+    def judge(
+        self, judge: str, prompts: list[str], responses: list[str], rewards: list[float]
+    ) -> tuple[int, int]: ...
     def prefer(
         self,
         prompts: list[str | None],

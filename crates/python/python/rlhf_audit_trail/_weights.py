@@ -36,7 +36,7 @@ _DTYPES = {
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside ``torch.compile`` and data-parallel wrappers."""
+    """The model inside ``torch.compile``, data-parallel wrappers and TRL's for PPO: what is saved of it."""
     while True:
         name = type(model).__name__
         if name == "FullyShardedDataParallel":
@@ -45,6 +45,11 @@ def unwrapped(model: Any) -> Any:
             model = model._orig_mod
         elif name in ("DistributedDataParallel", "DataParallel"):
             model = model.module
+        elif name == "PolicyAndValueWrapper":
+            model = model.policy
+        elif getattr(model, "is_peft_model", False) and hasattr(model, "pretrained_model"):
+            # With a value head, which is saved apart from the adapter.
+            model = model.pretrained_model
         else:
             return model
 
@@ -84,7 +89,8 @@ def _each_once(model: Any, state: dict[str, Any]) -> dict[str, Any]:
         ):
             key = (value.device, value.data_ptr(), tuple(value.shape), tuple(value.stride()))
             groups.setdefault(key, []).append(name)
-    tied = list(getattr(model, "_tied_weights_keys", None) or ())
+    with_keys = getattr(model, "pretrained_model", model)
+    tied = list(getattr(with_keys, "_tied_weights_keys", None) or ())
     left_out: set[str] = set()
     for names in groups.values():
         if len(names) > 1:

@@ -74,6 +74,7 @@ def _find(events: list[dict[str, Any]], name: str) -> int:
 
 def _chain(events: list[dict[str, Any]]) -> ChainVerification:
     root, updates, breaks = events[0]["event_data"]["root"], 0, []
+    seen = {root}
     for event in events[1:]:
         data = event["event_data"]
         if "root_before" in data:
@@ -82,11 +83,15 @@ def _chain(events: list[dict[str, Any]]) -> ChainVerification:
         elif updates == 0:
             # Nothing says how the weights came from one checkpoint to the next.
             before, after = root, data["root"]
+        elif data["root"] in seen:
+            # Weights that were there before: it was saved beside the training, and logged when it was all there.
+            continue
         else:
             before = after = data["root"]
         if before != root:
             breaks.append(event["index"])
         root = after
+        seen.add(root)
     if updates == 0:
         return ChainVerification(
             None,
