@@ -46,7 +46,8 @@ def main(folder):
 def trained(trainer_class, folder, **more):
     """TRL 0.12 to 1.12."""
     set_seed(7)
-    config = sys.modules[trainer_class.__module__].PPOConfig(
+    base = trl_base(trainer_class)
+    config = sys.modules[base.__module__].PPOConfig(
         output_dir=str(folder),
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
@@ -65,7 +66,7 @@ def trained(trainer_class, folder, **more):
         seed=7,
     )
     models = {"policy": llama(), "ref_policy": llama()}
-    taken = inspect.signature(trl_init(trainer_class)).parameters
+    taken = inspect.signature(base.__init__).parameters
     words = tokenizer()
     prompts = Dataset.from_dict({"input_ids": [words(f"Say {i}")["input_ids"] for i in range(24)]})
     names = {"policy": "model", "ref_policy": "ref_model", "args": "config"}
@@ -101,8 +102,7 @@ def stepped(trainer_class, folder, **more):
         seed=7,
         accelerator_kwargs={"cpu": True},
     )
-    llama().save_pretrained(folder / "start")
-    model = trl.AutoModelForCausalLMWithValueHead.from_pretrained(folder / "start")
+    model = trl.AutoModelForCausalLMWithValueHead.from_pretrained(llama())
     words = tokenizer()
     if more:
         more["scored_by"] = "length"
@@ -125,10 +125,9 @@ def stepped(trainer_class, folder, **more):
     }
 
 
-def trl_init(trainer_class):
-    """The constructor that names its arguments: ours passes them on."""
-    own = [base for base in trainer_class.__mro__ if base.__module__.startswith("trl.")]
-    return own[0].__init__
+def trl_base(trainer_class):
+    """TRL's own class: its constructor names its arguments, and ours passes them on."""
+    return next(base for base in trainer_class.__mro__ if base.__module__.startswith("trl."))
 
 
 def scorer(seed):
