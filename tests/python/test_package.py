@@ -137,6 +137,37 @@ def test_a_run_from_annotations_to_evidence(tmp_path, weights):
     ]
 
 
+def test_what_programs_think_is_told_apart_from_people(tmp_path):
+    config = PrivacyConfig(epsilon=4.0, delta=1e-5, clip_norm=5.0, epsilon_per_round=1.0)
+    auditor = AuditableRLHF("tiny", config, base_dir=tmp_path)
+    with auditor.track_training("run"):
+        # An answer may be empty for a program; for a person it may not.
+        logged = auditor.log_judgements("length", [PROMPT] * 3, [RESPONSE, "", "x"], [9.0, 0, 1])
+        assert (logged.first_index, logged.count) == (1, 3)
+        with pytest.raises(audit.BadInput, match="no ratings"):
+            auditor.release_round()
+        rate(auditor, 2)
+        assert auditor.release_round()["count"] == 2
+        for given, words in [
+            (("two\nlines", ["p"], ["r"], [1.0]), "judge's name must be one line"),
+            ((7, ["p"], ["r"], [1.0]), "judge must be a string"),
+            (("length", ["p"], ["r"], [float("nan")]), r"rewards\[0\] must be a finite number"),
+            (("length", ["p"], ["r", "r"], [1.0]), "unequal lengths"),
+        ]:
+            with pytest.raises(audit.BadInput, match=words):
+                auditor.log_judgements(*given)
+    claim = auditor.generate_model_card().claim
+    assert (claim("annotations.by_programs"), claim("annotations.count")) == (3, 2)
+    assert (claim("annotations.ratings"), claim("annotations.annotators")) == (2, 2)
+    judged = [event["event_data"] for event in events(auditor, "annotation")[:3]]
+    assert {event["judge"] for event in judged} == {"length"}
+    assert all(event["annotator_id"] is None for event in judged)
+    assert len({event["prompt_hash"] for event in judged}) == 3
+    assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
+    public = [path for path in auditor.log_dir.rglob("*") if "private" not in path.parts]
+    assert not any(PROMPT.encode() in path.read_bytes() for path in public if path.is_file())
+
+
 def test_a_card_leaves_out_what_was_not_asked_for(tmp_path):
     auditor = AuditableRLHF("tiny", compliance_mode="nist_draft", base_dir=tmp_path)
     with auditor.track_training("run"):

@@ -175,7 +175,7 @@ def test_models_that_cannot_be_recorded_are_refused(auditor):
             auditor.track_policy_update("model")
 
 
-@pytest.mark.parametrize("name", ["plain_loop", "dpo_lora"])
+@pytest.mark.parametrize("name", ["plain_loop", "dpo_lora", "grpo_reward_function"])
 def test_an_example_ends_with_evidence_that_verifies(tmp_path, name):
     example = Path(__file__).parents[2] / "examples" / f"{name}.py"
     arguments = [sys.executable, example, tmp_path / "audit"]

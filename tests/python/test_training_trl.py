@@ -1,13 +1,30 @@
 """Real training with TRL, with and without the audit: the same weights to the bit."""
 
+import math
+import threading
+from functools import partial
+
 import pytest
 import rlhf_audit_trail as audit
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from rlhf_audit_trail import AuditableRLHF
-from transformers import AutoModelForCausalLM, set_seed
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
+from rlhf_audit_trail import AuditableRLHF, _saves
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, set_seed
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 
 from test_package import events, program, verdict
 from tiny import SENTENCES, llama, saved, tokenizer
@@ -65,16 +82,63 @@ def dpo(start, folder, trainer=DPOTrainer, adapter=None, **more):
     )
 
 
-def grpo(start, folder, **more):
+def length(completions, **_):
+    """A reward function without an opinion on what is empty."""
+    return [float(len(text) % 5) if text else None for text in completions]
+
+
+def online(start, folder, trainer, config, **more):
     set_seed(7)
-    args = GRPOConfig(
-        **settings(folder), num_generations=2, max_completion_length=8, temperature=1.0
+    args = config(
+        **settings(folder), num_generations=2, max_completion_length=8, temperature=1.0, beta=0.1
     )
-    return GRPOTrainer(
+    return trainer(
         model=str(start),
-        reward_funcs=lambda completions, **_: [float(len(text) % 5) for text in completions],
+        reward_funcs=length,
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [f"Say {i}" for i in range(12)]}),
+        processing_class=tokenizer(),
+        **more,
+    )
+
+
+def grpo(start, folder, trainer=GRPOTrainer, **more):
+    return online(start, folder, trainer, GRPOConfig, **more)
+
+
+def rloo(start, folder, trainer=RLOOTrainer, **more):
+    return online(start, folder, trainer, RLOOConfig, **more)
+
+
+def reward(start, folder, trainer=RewardTrainer, **more):
+    set_seed(7)
+    return trainer(
+        model=AutoModelForSequenceClassification.from_pretrained(start, num_labels=1),
+        args=RewardConfig(**settings(folder), max_length=64),
+        train_dataset=pairs().remove_columns("prompt"),
+        processing_class=tokenizer(),
+        **more,
+    )
+
+
+def kto(start, folder, trainer=KTOTrainer, **more):
+    set_seed(7)
+    said = pairs().remove_columns("rejected").rename_column("chosen", "completion")
+    return trainer(
+        model=AutoModelForCausalLM.from_pretrained(start),
+        args=KTOConfig(**settings(folder), max_length=64),
+        train_dataset=said.add_column("label", [True, False] * 6),
+        processing_class=tokenizer(),
+        **more,
+    )
+
+
+def sft(start, folder, trainer=SFTTrainer, **more):
+    set_seed(7)
+    return trainer(
+        model=AutoModelForCausalLM.from_pretrained(start),
+        args=SFTConfig(**settings(folder), max_length=64),
+        train_dataset=Dataset.from_dict({"text": SENTENCES * 4}),
         processing_class=tokenizer(),
         **more,
     )
@@ -88,13 +152,17 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
-@pytest.mark.parametrize("kind", ["dpo", "lora", "grpo"])
+@pytest.mark.parametrize("kind", ["dpo", "lora", "grpo", "rloo", "reward", "kto", "sft"])
 def test_an_audited_run_ends_with_the_same_weights(auditor, start, tmp_path, kind):
     adapter = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
     make = {
-        "dpo": lambda folder, **more: dpo(start, folder, **more),
-        "lora": lambda folder, **more: dpo(start, folder, adapter=adapter, **more),
-        "grpo": lambda folder, **more: grpo(start, folder, **more),
+        "dpo": partial(dpo, start),
+        "lora": partial(dpo, start, adapter=adapter),
+        "grpo": partial(grpo, start),
+        "rloo": partial(rloo, start),
+        "reward": partial(reward, start),
+        "kto": partial(kto, start),
+        "sft": partial(sft, start),
     }[kind]
     plain = make(tmp_path / "plain")
     plain.train()
@@ -115,8 +183,9 @@ def test_an_audited_run_ends_with_the_same_weights(auditor, start, tmp_path, kin
         if "learning_rate" in event["event_data"].get("metrics", {})
         and "loss" not in event["event_data"]["metrics"]
     ]
-    steps = [step for step in steps if step["metrics"].keys() == {"learning_rate"}]
+    steps = [step for step in steps if "optimizer_step" in step["metrics"]]
     assert [step["step"] for step in steps] == list(range(1, STEPS + 1))
+    assert [step["metrics"]["optimizer_step"] for step in steps] == list(range(1, STEPS + 1))
     if kind == "lora":
         updates = [event["event_data"] for event in events(auditor, "policy.update")]
         assert len(updates) == STEPS
@@ -128,6 +197,101 @@ def test_an_audited_run_ends_with_the_same_weights(auditor, start, tmp_path, kin
     ]
     assert told[0]["learning_rate"] == 0.01 and told[0]["seed"] == 7
     assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
+
+
+def test_a_ready_class_records_what_reward_functions_answer(auditor, start, tmp_path):
+    plain = grpo(start, tmp_path / "plain")
+    plain.train()
+    answered = []
+
+    class Heard(audit.AuditableGRPOTrainer):
+        def _calculate_rewards(self, inputs, prompts, completions, *rest):
+            rewards = super()._calculate_rewards(inputs, prompts, completions, *rest)
+            answered.extend(zip(prompts, completions, rewards[:, 0].tolist(), strict=True))
+            return rewards
+
+    with auditor.track_training(experiment_name="grpo"):
+        audited = grpo(start, tmp_path / "audited", Heard, auditor=auditor)
+        audited.train()
+    assert same(weights(plain.model), weights(audited.model))
+    logged = [event["event_data"] for event in events(auditor, "annotation")]
+    assert len(logged) == sum(math.isfinite(reward) for _, _, reward in answered) > 0
+    assert {event["judge"] for event in logged} == {"length"}
+    assert all(event["annotator_id"] is None and event["reward"] is None for event in logged)
+    for event in logged:
+        texts = {name: value for name, value in event.items() if name.endswith("_hash")}
+        assert texts.keys() == {"prompt_hash", "response_hash", "reward_hash"}
+        assert all(value.startswith("sha256:") and len(value) == 71 for value in texts.values())
+    files = [path for path in auditor.log_dir.rglob("*") if "private" not in path.parts]
+    entries = b"".join(path.read_bytes() for path in files if path.is_file())
+    assert b"length" in entries and not any(said.encode() in entries for said, *_ in answered)
+    claim = auditor.generate_model_card().claim
+    assert claim("annotations.by_programs") == len(logged) and claim("annotations.count") == 0
+
+    wanted = {"kl", "entropy", "completions/mean_length", "grad_norm", "learning_rate", "reward"}
+    metrics = [event["event_data"] for event in events(auditor, "metric")]
+    told = [event["step"] for event in metrics if wanted <= event.get("metrics", {}).keys()]
+    assert told == list(range(1, STEPS + 1))
+
+
+def test_a_step_that_the_scaler_skips_is_not_on_record(auditor, start, tmp_path):
+    auditor._weights = "full"
+    made = []
+    with auditor.track_training(experiment_name="skips"):
+        trainer = sft(start, tmp_path / "out", callbacks=[auditor.callback()])
+        # So large that the first gradients overflow.
+        trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+        trainer.args.max_steps = 6
+        trainer.create_optimizer()
+        trainer.optimizer.register_step_post_hook(
+            lambda *_: made.append(trainer.state.global_step + 1)
+        )
+        trainer.train()
+    assert trainer.state.global_step == 6 and 0 < len(made) < 6 and made[0] > 1
+    updates = [event["event_data"] for event in events(auditor, "policy.update")]
+    assert [update["step"] for update in updates] == made
+    counted = [update["metrics"]["optimizer_step"] for update in updates]
+    assert counted == list(range(1, len(made) + 1))
+    assert all(update["delta_l2"] > 0 for update in updates)
+
+
+def test_a_save_that_ends_later_is_digested_when_it_is_all_there(auditor, start, tmp_path):
+    auditor._weights = "full"
+    saving = []
+
+    class Late(audit.AuditableSFTTrainer):
+        def _save_checkpoint(self, *rest):
+            super()._save_checkpoint(*rest)
+            file = tmp_path / "out" / f"checkpoint-{self.state.global_step}" / "model.safetensors"
+            whole = file.read_bytes()
+            file.write_bytes(whole[: len(whole) // 2])
+            saving.append(threading.Timer(0.3, file.write_bytes, [whole]))
+            saving[-1].start()
+
+    with auditor.track_training(experiment_name="late"):
+        trainer = sft(start, tmp_path / "out", Late, auditor=auditor)
+        trainer.args.save_steps = 1
+        trainer.train()
+    for timer in saving:
+        timer.join()
+    checkpoints = [event["event_data"] for event in events(auditor, "checkpoint")]
+    assert [checkpoint["name"] for checkpoint in checkpoints] == ["step_1", "step_2", "step_3"]
+    for step, checkpoint in enumerate(checkpoints, 1):
+        root = program("digest", tmp_path / "out" / f"checkpoint-{step}")["root"]
+        assert checkpoint["root"] == f"sha256:{root}"
+    assert auditor.verify_provenance("step_1", "step_3").is_valid
+
+
+def test_a_sharded_save_is_whole_when_all_its_shards_are(tmp_path):
+    llama().save_pretrained(tmp_path, max_shard_size="50KB")
+    shards = sorted(tmp_path.glob("model-*.safetensors"))
+    assert len(shards) > 1 and _saves.is_whole(tmp_path)
+    last = shards[-1].read_bytes()
+    shards[-1].write_bytes(last[:-1])
+    assert not _saves.is_whole(tmp_path)
+    shards[-1].unlink()
+    assert not _saves.is_whole(tmp_path)
+    assert not _saves.is_whole(tmp_path / "nowhere")
 
 
 def test_a_ready_class_records_by_itself(auditor, start, tmp_path):

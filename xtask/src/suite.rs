@@ -139,6 +139,7 @@ fn browser(workspace: &Workspace) -> Result<()> {
 fn python(workspace: &Workspace) -> Result<()> {
     let python = toolchain::python(workspace)?;
     toolchain::training(workspace)?;
+    toolchain::older_trl(workspace)?;
     toolchain::package(workspace)?;
     let module = |name: &str| {
         let mut command = Command::new(&python);

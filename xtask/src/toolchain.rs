@@ -178,6 +178,52 @@ pub fn training(workspace: &Workspace) -> Result<()> {
     }
 }
 
+/// Older versions of TRL, each with what it needs in other versions than `tests/requirements-training.txt` has, by the
+/// end of the name of its requirements file.
+const OLDER_TRL: [&str; 3] = ["trl-1.12", "trl-0.16", "trl-0.11"];
+
+/// Fetches older versions of TRL, each into a folder of its own, which goes before the interpreter's packages. Where they
+/// cannot be had, the tests that need them are left out and say so, but not in CI.
+pub fn older_trl(workspace: &Workspace) -> Result<()> {
+    let python = python(workspace)?;
+    let _lock = workspace.lock()?;
+    for layer in OLDER_TRL {
+        let fetched = fetch_layer(workspace, &python, layer);
+        match fetched.with_context(|| format!("cannot fetch tests/requirements-{layer}.txt")) {
+            Err(error) if env::var_os("CI").is_none() => {
+                say(format_args!("going on without {layer}: {error:#}"));
+            }
+            fetched => fetched?,
+        }
+    }
+    Ok(())
+}
+
+fn fetch_layer(workspace: &Workspace, python: &Path, layer: &str) -> Result<()> {
+    let requirements = workspace.path(&format!("tests/requirements-{layer}.txt"));
+    let folder = workspace.cache().join("layers").join(layer);
+    let installed_from = folder.join("installed-from.txt");
+    if same_content(&requirements, &installed_from) {
+        return Ok(());
+    }
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    say(format_args!("fetching {layer} for the tests"));
+    shell::run(
+        Command::new(python)
+            // The file names all that is needed besides what the interpreter has.
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--no-compile", "--target"])
+            .arg(&folder)
+            .arg("--requirement")
+            .arg(&requirements),
+    )?;
+    fs::copy(&requirements, &installed_from)?;
+    Ok(())
+}
+
 /// Builds our Python package, as a wheel that is installed into the interpreter.
 pub fn package(workspace: &Workspace) -> Result<()> {
     let python = python(workspace)?;

@@ -85,6 +85,9 @@ pub enum AnnotationFault {
     /// The reward is no finite number.
     #[error("`reward` must be a finite number")]
     NotFinite,
+    /// The name of a program that judged cannot be shown.
+    #[error("the judge's name must be one line of text of at most 200 bytes")]
+    Judge,
     /// Nobody to charge.
     #[error(
         "`annotator_id` is missing: in this log each value is charged to somebody's privacy budget"

@@ -260,7 +260,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn count_one(&mut self) {
+    pub(crate) fn count_one(&mut self) {
         let index = self.next_index + self.window.len() as u64;
         self.first_index.get_or_insert(index);
         self.logged += 1;
@@ -346,7 +346,7 @@ impl<'a> Transaction<'a> {
         Ok(entry)
     }
 
-    fn push_entry(&mut self, entry: &[u8], record: &[u8]) -> Result<()> {
+    pub(crate) fn push_entry(&mut self, entry: &[u8], record: &[u8]) -> Result<()> {
         self.batch.push(entry, record);
         self.next_index += 1;
         if self.batch.len() >= BATCH_BYTES { self.flush_batch() } else { Ok(()) }
@@ -365,7 +365,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Turns the annotations in the window into events.
-    fn flush_window(&mut self) -> Result<()> {
+    pub(crate) fn flush_window(&mut self) -> Result<()> {
         if self.window.is_empty() {
             return Ok(());
         }
@@ -422,6 +422,13 @@ impl<'a> Transaction<'a> {
         self.push_entry(&entry, &[])
     }
 
+    /// Run, number and time of the next entry, which has to come.
+    pub(crate) fn next_place(&mut self, now: u64) -> Result<(RunId, u64, u64)> {
+        let time = self.sequencer.exact_time(now);
+        let (run, seq) = self.sequencer.next().ok_or(Error::NoRun)?;
+        Ok((run, seq, time))
+    }
+
     pub(crate) fn next_index(&self) -> u64 {
         self.next_index
     }
@@ -434,7 +441,7 @@ impl<'a> Transaction<'a> {
 
     /// The subject an annotation belongs to, with its pseudonym: one for each run, or, where only noised sums are
     /// released, one for each transaction.
-    fn subject(&mut self, annotator: Option<&str>, run: RunId) -> Result<Subject> {
+    pub(crate) fn subject(&mut self, annotator: Option<&str>, run: RunId) -> Result<Subject> {
         let known = self.audit.known.get(&(run, annotator.map(str::to_owned)));
         if let Some(subject) = known {
             return Ok(subject.clone());
@@ -459,7 +466,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// After an error in the middle, a part of what the caller meant may be missing: there is no way on.
-    fn or_break(&mut self, step: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn or_break(&mut self, step: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.broken {
             return Err(Error::Stopped);
         }
@@ -479,7 +486,7 @@ impl Drop for Transaction<'_> {
 
 /// A generator for one window: seeded by the operating system, so that there is no system call for each
 /// blinding value, and no state that a fork of the process could repeat.
-fn new_rng() -> Result<StdRng> {
+pub(crate) fn new_rng() -> Result<StdRng> {
     let mut seed = <StdRng as rand::SeedableRng>::Seed::default();
     SysRng
         .try_fill_bytes(&mut seed)

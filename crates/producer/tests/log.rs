@@ -11,8 +11,8 @@ use std::path::Path;
 use ciborium::Value;
 use kit::{Fresh, check_openings, count, kinds, quiet, ratings, read_checked};
 use producer::{
-    Annotation, AnnotationFault, Audit, Error, InitOptions, LogReader, Passphrase, Phase,
-    UpdateOptions,
+    Annotation, AnnotationFault, Audit, Error, InitOptions, Judgement, LogReader, Passphrase,
+    Phase, UpdateOptions,
 };
 use trail::note::KeyKind;
 use trail::{EventType, cbor};
@@ -50,6 +50,39 @@ fn ratings_are_logged_as_commitments_that_open() {
     assert!(!seen.values().is_sorted());
     assert!(pseudonyms.values().all(|names| names.len() == 1));
     assert_eq!(pseudonyms.values().flatten().collect::<BTreeSet<_>>().len(), 9);
+}
+
+#[test]
+fn judgements_of_programs_open_and_have_no_annotator() {
+    let fresh = Fresh::new();
+    let mut audit = fresh.open().unwrap();
+    let judgement = |reward| Judgement { prompt: "p".into(), response: String::new(), reward };
+    let mut transaction = audit.begin().unwrap();
+    for name in ["", "two\nlines", &"x".repeat(201)] {
+        let refused = transaction.judge(name, judgement(1.0)).unwrap_err();
+        assert!(matches!(refused, Error::Annotation(AnnotationFault::Judge)));
+    }
+    let refused = transaction.judge("length", judgement(f64::NAN)).unwrap_err();
+    assert!(matches!(refused, Error::Annotation(AnnotationFault::NotFinite)));
+    transaction.judge("length", judgement(0.5)).unwrap();
+    transaction.judge("length", judgement(0.5)).unwrap();
+    let logged = transaction.commit().unwrap();
+    assert_eq!((logged.logged, logged.first_index, logged.size), (2, 1, 3));
+
+    let events = read_checked(&fresh.dir(), &fresh.made.vkey);
+    let mut commitments = BTreeSet::new();
+    for index in 1..3 {
+        let event = &events[index as usize];
+        assert_eq!(event.get("judge").unwrap().as_text(), Some("length"));
+        assert!(event.get("annotator").is_none() && event.get("released").is_none());
+        let openings = check_openings(&audit, index, event);
+        let content = |name| &openings.iter().find(|o| o.field == name).unwrap().content;
+        assert_eq!(*content("prompt"), Value::from("p"));
+        assert_eq!(*content("response"), Value::from(""));
+        assert_eq!(*content("reward"), Value::Float(0.5));
+        commitments.insert(event.get("reward").unwrap().as_bytes().unwrap().clone());
+    }
+    assert_eq!(commitments.len(), 2);
 }
 
 #[test]

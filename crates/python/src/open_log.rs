@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use producer::{Annotated, Annotation, Audit, Deferred, Logged, Transaction};
+use producer::{Annotated, Annotation, Audit, Deferred, Judgement, Logged, Transaction};
 
 use crate::failure::{Done, Failure};
 use crate::outbox::Outbox;
@@ -60,6 +60,16 @@ impl OpenLog {
         let first_index = first.unwrap_or(first_index + before);
         told.logged = Logged { logged: logged - before, first_index, size };
         Ok((told, true))
+    }
+
+    /// Logs what a program thought, durably, behind everything that waits.
+    pub fn judge(&mut self, judge: &str, judgements: Vec<Judgement>) -> Done<Logged> {
+        self.outbox.touch();
+        let (told, before) = self.commit(|transaction| {
+            judgements.into_iter().try_for_each(|one| transaction.judge(judge, one))
+        })?;
+        let Logged { logged, first_index, size } = told.logged;
+        Ok(Logged { logged: logged - before, first_index: first_index + before, size })
     }
 
     /// Makes durable what waits.

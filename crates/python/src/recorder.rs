@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use producer::{
-    Annotated, Annotation, Audit, EntryChoice, InitOptions, LoggedCard, Passphrase, PrivacyMode,
+    Annotated, Annotation, Audit, EntryChoice, InitOptions, Judgement, LoggedCard, Passphrase, PrivacyMode,
     PrivacyReport, PrivacySettings, Released, ReleasedValue, RoundRequest, Weighed, write_whole,
 };
 use pyo3::prelude::*;
@@ -159,6 +159,24 @@ impl Recorder {
             ReleasedValue::Reward(reward) => Some(reward),
             ReleasedValue::Preference { .. } => None,
         }))
+    }
+
+    /// Logs what a program thought of responses: all of it, durably, or none. Returns the first entry and how many.
+    fn judge(
+        &self,
+        py: Python<'_>,
+        judge: &str,
+        prompts: Vec<String>,
+        responses: Vec<String>,
+        rewards: Vec<f64>,
+    ) -> PyResult<(u64, u64)> {
+        let judgements = prompts.into_iter().zip(responses).zip(rewards);
+        let judgements = judgements
+            .map(|((prompt, response), reward)| Judgement { prompt, response, reward })
+            .collect();
+        let judged = || self.judged(judge, judgements);
+        let logged = py.detach(judged)?;
+        Ok((logged.first_index, logged.logged))
     }
 
     /// Logs preferences: all of them, durably, or none. Of each is told whether the vote was released as it was given,
@@ -421,6 +439,14 @@ impl Recorder {
             self.wake(Job::CatchUp);
         }
         Ok(told)
+    }
+
+    fn judged(&self, judge: &str, judgements: Vec<Judgement>) -> Done<Logged> {
+        self.refuse_child()?;
+        let mut log = lock(&self.log);
+        let logged = log.as_mut().ok_or_else(closed)?.judge(judge, judgements)?;
+        self.place().annotated(&logged);
+        Ok(logged)
     }
 
     fn open_again(&self, dir: &Path, passphrase: Option<&Passphrase>) -> Done<u64> {

@@ -144,6 +144,7 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
     use ClaimKind::{Asserted, Committed, Recomputed};
     &[
         ("annotations.annotators", Recomputed, "Annotators told apart by pseudonym"),
+        ("annotations.by_programs", Recomputed, "Judgements of programs, such as reward functions"),
         ("annotations.content", Committed, "Texts, votes and ratings: committed, not shown"),
         ("annotations.count", Recomputed, "Judgements logged as human"),
         ("annotations.period", Recomputed, "First and last judgement, to the minute"),
@@ -212,6 +213,10 @@ pub fn known(id: &str) -> Option<(ClaimKind, &'static str)> {
 #[derive(Clone, Debug, Default)]
 pub struct CardBuilder {
     types: Tally,
+    /// Annotations that say that a program judged.
+    by_programs: u64,
+    /// From the first entry that is a person's annotation to after the last.
+    by_people: Option<[u64; 2]>,
     preferences: u64,
     ratings: u64,
     commitments: u64,
@@ -368,6 +373,11 @@ impl CardBuilder {
         if released > 0 {
             extend(&mut self.released_at, index);
         }
+        if event.get("judge").is_some() {
+            self.by_programs += 1;
+            return;
+        }
+        self.by_people.get_or_insert([index; 2])[1] = index.saturating_add(1);
         match event.get("kind").and_then(Value::as_text) {
             Some("preference") => {
                 self.preferences += 1;
@@ -523,14 +533,13 @@ impl CardBuilder {
         let counted = |id: &str, kind: EventType, asked_by: AskedBy| {
             recomputed(id, of_type(kind).into(), asked_by, all())
         };
-        let first = self.annotated.first().map_or(0, |[first, _]| *first);
-        let end = self.annotated.last().map_or(0, |[_, end]| *end);
-        let among_annotations = vec![Pointer::Entries { entries: [first, end] }];
+        let among_annotations =
+            vec![Pointer::Entries { entries: self.by_people.unwrap_or_default() }];
+        let by_people = of_type(EventType::Annotation).saturating_sub(self.by_programs);
         let events: u64 = self.types.values().sum();
 
         let mut claims = self.single.clone();
         claims.extend([
-            counted("annotations.count", EventType::Annotation, DATA),
             counted("auditors.grants", EventType::AuditorGrant, OVERSIGHT),
             counted("checkpoints.count", EventType::Checkpoint, TRAINING),
             counted("erasures.count", EventType::Erasure, PRIVACY),
@@ -541,10 +550,19 @@ impl CardBuilder {
             recomputed("events.count", events.into(), RECORDS, all()),
             recomputed("events.types", json!(self.types()), RECORDS, all()),
             recomputed("runs.count", self.runs.len().into(), RECORDS, all()),
+            recomputed("annotations.count", by_people.into(), DATA, all()),
             recomputed("annotations.preferences", self.preferences.into(), DATA, all()),
             recomputed("annotations.ratings", self.ratings.into(), DATA, all()),
             recomputed("annotations.annotators", self.annotators.len().into(), DATA, all()),
         ]);
+        if self.by_programs > 0 {
+            claims.push(recomputed(
+                "annotations.by_programs",
+                self.by_programs.into(),
+                DATA,
+                all(),
+            ));
+        }
         if let Some([first, last]) = self.period {
             let value = json!([to_rfc3339(first), to_rfc3339(last)]);
             claims.push(recomputed("annotations.period", value, DATA, among_annotations.clone()));

@@ -48,6 +48,14 @@ fn annotation(event: &Event) -> Result<(), &'static str> {
             _ => {}
         }
     }
+    if let Some(judge) = event.get("judge") {
+        let of_nobody = ["annotator", "released"].iter().all(|key| event.get(key).is_none());
+        return match judge.as_text() {
+            Some(_) if of_nobody => Ok(()),
+            Some(_) => Err("the annotation is a program's and a person's at once"),
+            None => Err("the annotation's judge is no text"),
+        };
+    }
     match event.get("annotator") {
         Some(pseudonym) if cbor::as_array::<16>(pseudonym).is_none() => {
             Err("the annotator is not a pseudonym of 16 bytes")
@@ -185,6 +193,20 @@ mod tests {
         assert_eq!(rating(committed()), Ok(()));
         assert!(rating(Value::Float(5.0)).is_err());
         assert!(rating(Value::Null).is_err());
+    }
+
+    #[test]
+    fn a_judgement_is_a_programs_or_a_persons() {
+        let rating = |more: Vec<(&'static str, Value)>| {
+            let mut fields = vec![("kind", "rating".into())];
+            fields.extend(["prompt", "response", "reward"].map(|field| (field, committed())));
+            fields.extend(more);
+            check(&event(EventType::Annotation, fields))
+        };
+        assert_eq!(rating(vec![("judge", "length".into())]), Ok(()));
+        assert!(rating(vec![("judge", 1.into())]).is_err());
+        let person = ("annotator", Value::Bytes(vec![1; 16]));
+        assert!(rating(vec![("judge", "length".into()), person]).is_err());
     }
 
     #[test]

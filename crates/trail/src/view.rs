@@ -135,6 +135,9 @@ fn annotation(event: &Event) -> Json {
         "privacy_noise": null,
         "privacy_noise_reason": "noise is never logged in the clear",
     });
+    if event.get("judge").is_some() {
+        view["judge"] = data("judge");
+    }
     if !is_rating && !released.is_null() {
         view["preference"] = released;
         view["preference_reason"] =

@@ -27,7 +27,6 @@ PRIVACY = (["Art. 10(5)"], ["MEASURE 2.10"])
 OVERSIGHT = (["Art. 11(1)", "Art. 21"], ["GOVERN 1.4", "MEASURE 2.8"])
 
 COUNTED = {
-    "annotations.count": ("annotation", DATA),
     "auditors.grants": ("auditor.grant", OVERSIGHT),
     "checkpoints.count": ("checkpoint", TRAINING),
     "erasures.count": ("erasure", PRIVACY),
@@ -59,9 +58,8 @@ def card(entries, origin, root):
     """The card as of the head over exactly these entries."""
     events = [decode(entry) for entry in entries]
     whole = [{"entries": [0, len(entries)]}]
-    annotations = [
-        (index, event) for index, event in enumerate(events) if event["type"] == "annotation"
-    ]
+    judged = [(index, event) for index, event in enumerate(events) if event["type"] == "annotation"]
+    annotations = [(index, event) for index, event in judged if "judge" not in event["data"]]
     data = [event["data"] for _, event in annotations]
 
     types = Counter(event["type"] for event in events)
@@ -70,6 +68,7 @@ def card(entries, origin, root):
         ("events.count", len(events), RECORDS),
         ("events.types", dict(types), RECORDS),
         ("runs.count", len({event["run"] for event in events}), RECORDS),
+        ("annotations.count", len(annotations), DATA),
         (
             "annotations.preferences",
             sum(d.get("kind") == "preference" for d in data),
@@ -83,6 +82,9 @@ def card(entries, origin, root):
         ),
     ]:
         claims.append(claim(id, value, "recomputed", by, whole))
+    if len(judged) > len(annotations):
+        programs = len(judged) - len(annotations)
+        claims.append(claim("annotations.by_programs", programs, "recomputed", DATA, whole))
     if annotations:
         among = [{"entries": [annotations[0][0], annotations[-1][0] + 1]}]
         times = [event["time"] for _, event in annotations]

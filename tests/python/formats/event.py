@@ -100,6 +100,7 @@ def is_well_formed(event):
                 and all(is_bytes(data[key], 32) for key in PRIVATE_FIELDS & data.keys())
                 and ("annotator" not in data or is_bytes(data["annotator"], 16))
                 and ("released" not in data or is_release(data))
+                and ("judge" not in data or is_judgement(data))
             )
         case "policy.update":
             roots = (data.get("root_before"), data.get("root_after"))
@@ -133,6 +134,11 @@ def is_well_formed(event):
         case "key.retire":
             return keys.is_retirement(data)
     return True
+
+
+def is_judgement(data):
+    """A program judged, and nobody else."""
+    return isinstance(data["judge"], str) and not {"annotator", "released"} & data.keys()
 
 
 def is_release(data):
@@ -280,6 +286,7 @@ def annotation(shown, data):
             "privacy_noise_reason": "noise is never logged in the clear",
         }
         | {f"{field}_hash": shown(field) for field in hashes}
+        | ({"judge": shown("judge")} if "judge" in data else {})
     )
 
 

@@ -11,6 +11,8 @@ from published.samples import (
     SAMPLE,
     START,
     hexes,
+    judgement,
+    rating,
     released,
     root_of,
     run_of,
@@ -69,6 +71,8 @@ def vectors():
             card_vector("values released one by one, and learned from", released()),
             card_vector("values released, and others learned from", released(values_from=None)),
             card_vector("values released, and unnamed ones learned from", released(values_from="")),
+            card_vector("judgements of programs alone", judged([])),
+            card_vector("judgements of programs and people", judged([rating(1, 0xA0, 4.0)])),
             card_vector("no promise", run_of([("run.start", {"annotator_privacy": "minimal"})])),
             card_vector("another promise", run_of([("run.start", {"annotator_privacy": "new"})])),
         ],
@@ -94,6 +98,17 @@ def vectors():
             {"what": "claims out of order", "card": card.to_bytes(backwards).decode()},
         ],
     }
+
+
+def judged(people):
+    """A run that learns from what two programs thought, and perhaps from people."""
+    judgements = [judgement(len(people) + at, "brevity", 0.5) for at in range(1, 4)]
+    judgements.append(judgement(len(people) + 4, "a reward model", -1.0))
+    annotations = [("annotation", data) for data in [*people, *judgements]]
+    learned_from = {"first": 1, "end": 1 + len(annotations), "annotations": len(annotations)}
+    first, second = (sha256(bytes([n])).digest() for n in range(2))
+    update = moved(first, second, delta_l2=0.25, learned_from=learned_from)
+    return run_of([("run.start", {}), *annotations, ("policy.update", update)])
 
 
 def private(learned=False):

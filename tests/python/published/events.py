@@ -10,6 +10,7 @@ from published.samples import (
     RUN,
     SAMPLE,
     START,
+    judgement,
     preference,
     rating,
     released,
@@ -36,6 +37,7 @@ def vectors():
     opened = [{"entry": 1, "fields": ["prompt", "reward"]}]
     access = {"auditor": "Market surveillance", "opened": opened}
     entries += [erased, event.encode(START, RUN, 12, "auditor.access", access)]
+    entries.append(event.encode(START, RUN, 13, "annotation", judgement(13, "brevity", 0.5)))
     good = event.decode(SAMPLE[0])
     refused = [
         ("a seventh field", good | {"note": 1}),
@@ -103,6 +105,10 @@ def malformed():
     yield "a key stolen at no time", "key.retire", retired | {"reason": "compromised"}
     yield "a reward in the clear", "annotation", rated | {"reward": 4.0}
     yield "a rating without a reward", "annotation", without(rated, "reward")
+    judged = judgement(1, "brevity", 0.5)
+    yield "a judge that is no text", "annotation", judged | {"judge": 1}
+    yield "a judge and a person", "annotation", rated | {"judge": "brevity"}
+    yield "a judgement released", "annotation", judged | {"released": 0.5}
     yield "a rating without a prompt", "annotation", without(rated, "prompt")
     yield "a prompt that is null", "annotation", preferred | {"prompt": None}
     yield "a preference of 31 bytes", "annotation", preferred | {"preference": bytes(31)}

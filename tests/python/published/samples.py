@@ -51,6 +51,12 @@ def rating(seq, annotator, reward):
     return {"kind": "rating", "annotator": bytes([annotator]) * 16} | private
 
 
+def judgement(seq, judge, reward):
+    """What a program thought, and no person."""
+    private = committed(seq, prompt="Why is the sky blue?", response="", reward=reward)
+    return {"kind": "rating", "judge": judge} | private
+
+
 def preference(seq, annotator):
     private = committed(
         seq,

@@ -183,6 +183,11 @@ impl Audit {
                 let event = Event::decode(&entry?).map_err(|e| reader.damaged_entry(index, &e))?;
                 Ok((index, event))
             });
+            // What a program thought is nobody's to protect, and no person's opinion.
+            let by_people = |found: &Result<(u64, Event)>| {
+                found.as_ref().map_or(true, |(_, event)| event.get("judge").is_none())
+            };
+            let events = events.filter(by_people);
             vault.rewards(events).map(Zeroizing::new)
         };
         thread::scope(|scope| {

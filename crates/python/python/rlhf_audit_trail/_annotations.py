@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class Logged:
     """What a call has logged."""
 
-    first_index: int
-    """The entry of the first of them."""
+    first_index: int | None
+    """The entry of the first of them; None where nothing could be recorded (``"continue_with_gap"``)."""
     count: int
-    """How many."""
+    """How many; 0 in that case."""
     released: list[float] | list[tuple[str, str]] | None = field(default=None, repr=False)
     """In a log whose mode is ``"moderate"``, what was released of each, in the order given: of ratings the reward with
     its noise, which may lie outside the bounds; of pairs the response to take as chosen and the one to take as rejected,

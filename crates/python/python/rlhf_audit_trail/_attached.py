@@ -53,14 +53,17 @@ class Attached:
         self._owner: str | None = None
         self._channel = self._attach()
 
-    def rate(self, *arguments: Any) -> tuple[int | None, int]:
+    def rate(self, *arguments: Any) -> Any:
         """As the recorder's."""
-        first, count = self._ask("rate", *arguments)
-        return first, count
+        return tuple(self._ask("rate", *arguments))
 
-    def prefer(self, *arguments: Any) -> tuple[int | None, int]:
+    def prefer(self, *arguments: Any) -> Any:
         """As the recorder's."""
-        first, count = self._ask("prefer", *arguments)
+        return tuple(self._ask("prefer", *arguments))
+
+    def judge(self, *arguments: Any) -> tuple[int | None, int]:
+        """As the recorder's."""
+        first, count = self._ask("judge", *arguments)
         return first, count
 
     def event(self, kind: str, data: str) -> None:

@@ -28,6 +28,9 @@ class Recorder:
         rewards: list[float],
         batch: str | None,
     ) -> tuple[int, int, list[float], str | None]: ...
+    def judge(
+        self, judge: str, prompts: list[str], responses: list[str], rewards: list[float]
+    ) -> tuple[int, int]: ...
     def prefer(
         self,
         prompts: list[str | None],

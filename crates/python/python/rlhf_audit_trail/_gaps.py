@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # After so many seconds it is tried again, then after twice as many, up to the most: opening a log takes a while.
 _FIRST, _MOST = 1.0, 60.0
 
+# Annotations that are lost: no first one of none, nothing released of them, in no batch.
+_NONE: tuple[None, int, list[Any], None] = (None, 0, [], None)
+
 
 class _Gap:
     """A time in which nothing is recorded."""
@@ -47,13 +50,17 @@ class Forgiving:
         """As the recorder's: a run that cannot be started raises."""
         self._recorder.start_run(details)
 
-    def rate(self, *arguments: Any) -> tuple[int | None, int]:
+    def rate(self, *arguments: Any) -> Any:
         """As the recorder's; none and 0 where they are lost."""
-        return self._try("annotations", len(arguments[0]), (None, 0), "rate", *arguments)
+        return self._try("annotations", len(arguments[0]), _NONE, "rate", *arguments)
 
-    def prefer(self, *arguments: Any) -> tuple[int | None, int]:
+    def prefer(self, *arguments: Any) -> Any:
         """As the recorder's; none and 0 where they are lost."""
-        return self._try("annotations", len(arguments[1]), (None, 0), "prefer", *arguments)
+        return self._try("annotations", len(arguments[1]), _NONE, "prefer", *arguments)
+
+    def judge(self, *arguments: Any) -> tuple[int | None, int]:
+        """As the recorder's; none and 0 where they are lost."""
+        return self._try("judgements", len(arguments[1]), (None, 0), "judge", *arguments)
 
     def event(self, *arguments: Any) -> None:
         """As the recorder's."""

@@ -278,7 +278,7 @@ class Owner:
 
     def _do(self, session: _Session, call: str, arguments: list[Any]) -> Any:
         recorder = self._recorder
-        if call in ("rate", "prefer"):
+        if call in ("rate", "prefer", "judge"):
             return getattr(recorder, call)(*arguments)
         if call == "numbers":
             return recorder.numbers(*arguments, session.rank)

@@ -40,12 +40,17 @@ _WRAPPERS = ("DistributedDataParallel", "DataParallel", "DeepSpeedEngine", _FSDP
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside ``torch.compile`` and wrappers of several processes."""
+    """The model inside ``torch.compile``, wrappers of several processes and TRL's for PPO: what is saved of it."""
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif type(model).__name__ in _WRAPPERS:
             model = model.module
+        elif type(model).__name__ == "PolicyAndValueWrapper":
+            model = model.policy
+        elif getattr(model, "is_peft_model", False) and hasattr(model, "pretrained_model"):
+            # With a value head, which is saved apart from the adapter.
+            model = model.pretrained_model
         else:
             return model
 
@@ -106,7 +111,8 @@ def _each_once(model: Any, state: dict[str, Any]) -> dict[str, Any]:
         ):
             key = (value.device, value.data_ptr(), tuple(value.shape), tuple(value.stride()))
             groups.setdefault(key, []).append(name)
-    tied = list(getattr(model, "_tied_weights_keys", None) or ())
+    with_keys = getattr(model, "pretrained_model", model)
+    tied = list(getattr(with_keys, "_tied_weights_keys", None) or ())
     left_out: set[str] = set()
     for names in groups.values():
         if len(names) > 1:

@@ -231,6 +231,32 @@ class AuditableRLHF:
             recorder, prompts, responses, annotator_ids, rewards, chosen, rejected, batch
         )
 
+    def log_judgements(self, judge: str, prompts: Any, responses: Any, rewards: Any) -> Logged:
+        """Logs what a program thought of responses, for example a reward function. Durable when this returns.
+
+        Texts and rewards do not enter the log: it holds commitments, their content is sealed beside it. These count
+        apart from what people thought, cost no privacy budget and are in no ``release_round``.
+
+        Args:
+            judge: the program's name, one line of text of at most 200 bytes. Public.
+            prompts: n strings.
+            responses: n strings.
+            rewards: n finite numbers: a list, a NumPy array or a tensor of one dimension.
+
+        Raises:
+            BadInput: something is not of its type, or not as many as the rest.
+            NotTracking: outside ``track_training``.
+            RecordingFailed: it could not be recorded.
+        """
+        tracking = self._tracked("log_judgements")
+        if not isinstance(judge, str):
+            raise BadInput(f"judge must be a string, not {type(judge).__name__}")
+        prompts = _inputs.texts("prompts", prompts)
+        responses = _inputs.texts("responses", responses)
+        rewards = _inputs.numbers("rewards", rewards)
+        _inputs.same_length(prompts=prompts, responses=responses, rewards=rewards)
+        return Logged(*tracking.recorder.judge(judge, prompts, responses, rewards))
+
     def track_policy_update(
         self,
         model: Any,
@@ -606,6 +632,10 @@ class _Tracking:
     def event(self, kind: str, data: dict[str, Any]) -> None:
         """Has a public event logged."""
         self.recorder.event(kind, json.dumps(data))
+
+    def started_with(self, hyperparameters: Any, step: int = 0) -> None:
+        """Has a trainer's hyperparameters logged."""
+        self.event("metric", {"step": step, "hyperparameters": plain(hyperparameters)})
 
     def hook(self, hook: Any) -> None:
         """Keeps what removes a hook when the run ends."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from transformers import TrainerCallback
 
-from .auditor import AuditableRLHF, plain
+from . import _saves
+from .auditor import AuditableRLHF
 from .errors import AuditError
 
 # What else a trainer does, all ranks do alike, and rank 0 records it.
 _OF_EVERY_RANK = ("on_log", "on_train_end")
+# A save that is written beside the training and has not grown for so many seconds at the end will not.
+_PATIENCE = 60.0
 
 
 def _recorded(event: Callable[..., None]) -> Callable[..., None]:
@@ -47,26 +50,40 @@ class AuditCallback(TrainerCallback):
     def __init__(self, auditor: AuditableRLHF) -> None:
         self.auditor = auditor
         self._control: Any = None
+        self._optimizer_steps = 0
+        self._ended = False
+        self._saved_since_trouble = False
+        # Saves that are not all there yet, by name.
+        self._unfinished: list[tuple[str, str]] = []
 
     @_recorded
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Notes the hyperparameters and the weights that training starts from, and hooks into the optimizer."""
         self._control = control
-        model, optimizer = kwargs["model"], _inner(kwargs.get("optimizer"))
+        self._optimizer_steps, self._ended, self._saved_since_trouble = 0, False, False
+        model, optimizer = kwargs["model"], inner(kwargs.get("optimizer"))
         tracking = self.auditor._tracked("trainer.train")
-        tracking.event("metric", {"step": state.global_step, "hyperparameters": plain(args)})
+        tracking.started_with(args, state.global_step)
         self.auditor.watch(model)
         if optimizer is not None and hasattr(optimizer, "register_step_post_hook"):
             tracking.hook(optimizer.register_step_post_hook(self._after_step(model, state)))
 
     def _after_step(self, model: Any, state: Any) -> Callable[..., None]:
+        # The trainer of PPO measures no norm of the gradient, so it is done here.
+        norm = gradient_norm if type(model).__name__ == "PolicyAndValueWrapper" else _nothing
+
         def stepped(optimizer: Any, *_: Any) -> None:
             tracking = self.auditor._tracked("trainer.train")
+            self._optimizer_steps += 1
             if tracking.trouble is not None:
+                self._stop_who_goes_on(tracking.trouble)
                 return
             try:
-                # The trainer counts the step when the optimizer has made it.
-                self.auditor.track_policy_update(model, optimizer, step=state.global_step + 1)
+                numbers = {"optimizer_step": self._optimizer_steps} | norm(optimizer)
+                # The trainer counts its step when the optimizer has made it, or, for PPO, has made several.
+                self.auditor.track_policy_update(
+                    model, optimizer, metrics=numbers, step=state.global_step + 1
+                )
             except AuditError as error:
                 self._failed(error, self._control)
 
@@ -75,28 +92,49 @@ class AuditCallback(TrainerCallback):
     @_recorded
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Notes what the trainer has measured: loss, rewards, KL, entropy, lengths, gradient norm."""
-        numbers = {
-            name: float(value)
-            for name, value in (logs or {}).items()
-            if isinstance(value, (int, float))
-        }
+        numbers = numbers_of(logs or {})
         if numbers:
             self.auditor._tracked("trainer.train").recorder.numbers(
                 state.global_step, numbers, "scalars"
             )
 
-    @_recorded
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Digests the checkpoint that was just saved, beside the training."""
+        tracking = self.auditor._tracked("trainer.train")
+        self._saved_since_trouble |= tracking.trouble is not None
+        self._on_save(args, state, control, **kwargs)
+
+    @_recorded
+    def _on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         path = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
-        recorder = self.auditor._tracked("trainer.train").recorder
-        # One at a time: the trainer may remove an old checkpoint when it saves the next, so this waits for that one.
-        recorder.saved(f"step_{state.global_step}", path, {})
+        self._unfinished.append((f"step_{state.global_step}", path))
+        self._log_saves()
+
+    @_recorded
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Digests what a trainer that saves beside the training has finished meanwhile."""
+        if self._unfinished:
+            self._log_saves()
 
     @_recorded
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Waits until all is recorded."""
+        self._ended = True
+        self._log_saves()
         self.auditor._tracked("trainer.train").recorder.settle()
+
+    def _log_saves(self) -> None:
+        recorder = self.auditor._tracked("trainer.train").recorder
+        unfinished, self._unfinished = self._unfinished, []
+        for name, path in unfinished:
+            if self._ended:
+                _saves.wait(path, _PATIENCE)
+            elif not _saves.is_whole(path):
+                self._unfinished.append((name, path))
+                continue
+            # One at a time: the trainer may remove an old checkpoint when it saves the next.
+            recorder.join()
+            recorder.saved(name, path, {})
 
     def _failed(self, error: AuditError, control: Any) -> None:
         if self.auditor.on_record_failure == "stop" or control is None:
@@ -108,9 +146,43 @@ class AuditCallback(TrainerCallback):
             control.should_save = True
             control.should_training_stop = True
 
+    def _stop_who_goes_on(self, trouble: AuditError) -> None:
+        # The trainer of PPO saves when it is told to, and does not stop.
+        if self._saved_since_trouble:
+            raise trouble
 
-def _inner(optimizer: Any) -> Any:
+
+def inner(optimizer: Any) -> Any:
     """The optimizer inside Accelerate's: the one that steps only where a step is really made."""
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among what a trainer has measured."""
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    }
+
+
+def gradient_norm(optimizer: Any) -> dict[str, float]:
+    """The norm of the gradient that the optimizer's step was made with, of all it trains."""
+    import torch
+
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    if not gradients:
+        return {}
+    norms = [norm.to(gradients[0].device) for norm in torch._foreach_norm(gradients)]
+    return {"gradient_norm": torch.linalg.vector_norm(torch.stack(norms)).item()}
+
+
+def _nothing(_: Any) -> dict[str, float]:
+    return {}

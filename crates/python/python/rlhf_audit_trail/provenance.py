@@ -81,6 +81,7 @@ def _chain(events: list[dict[str, Any]]) -> ChainVerification:
     root, updates, breaks = events[0]["event_data"]["root"], 0, []
     # Where a later run may take up from: what it leaves behind is not on the way.
     saved = {events[0]["event_data"]["name"]: (root, updates, breaks)}
+    seen = {root}
     for event in events[1:]:
         data = event["event_data"]
         if event["event_type"] == "run.start":
@@ -92,6 +93,10 @@ def _chain(events: list[dict[str, Any]]) -> ChainVerification:
         elif updates == 0:
             # Nothing says how the weights came from one checkpoint to the next.
             before, after = root, data["root"]
+        elif data["root"] in seen:
+            # Weights that were there before: it was saved beside the training, and logged when it was all there.
+            saved[data["name"]] = (data["root"], updates, breaks)
+            continue
         else:
             before = after = data["root"]
         if before != root:
@@ -99,6 +104,7 @@ def _chain(events: list[dict[str, Any]]) -> ChainVerification:
         root = after
         if "name" in data:
             saved[data["name"]] = (root, updates, breaks)
+        seen.add(root)
     if updates == 0:
         return ChainVerification(
             None,

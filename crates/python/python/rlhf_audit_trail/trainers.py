@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import Unsupported
+from . import _judging
+from .errors import AuditError, Unsupported
 
 _TRL = ("DPOTrainer", "GRPOTrainer", "KTOTrainer", "RLOOTrainer", "RewardTrainer", "SFTTrainer")
 
 
 def auditable(trainer_class: type) -> type:
     """A class like this trainer, which takes ``auditor=...`` as well and records its training in that log.
+
+    Of TRL's trainers with reward functions, what these answer is logged too, as judgements of programs.
 
     Args:
         trainer_class: any subclass of ``transformers.Trainer``.
@@ -20,7 +23,23 @@ def auditable(trainer_class: type) -> type:
         def __init__(self, *args: Any, auditor: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.auditor = auditor
-            self.add_callback(auditor.callback())
+            self._audit_callback = auditor.callback()
+            self.add_callback(self._audit_callback)
+
+        if hasattr(trainer_class, "_calculate_rewards"):
+
+            def _calculate_rewards(
+                self, inputs: Any, prompts: Any, completions: Any, *args: Any, **kwargs: Any
+            ) -> Any:
+                rewards = super()._calculate_rewards(inputs, prompts, completions, *args, **kwargs)
+                tracking = self.auditor._tracking
+                # No update learns from what is only evaluated.
+                if self.model.training and tracking is not None and tracking.trouble is None:
+                    try:
+                        _judging.log(self, prompts, completions, rewards)
+                    except AuditError as error:
+                        self._audit_callback._failed(error, self.control)
+                return rewards
 
     Audited.__name__ = Audited.__qualname__ = f"Auditable{trainer_class.__name__}"
     Audited.__doc__ = f"``{trainer_class.__name__}`` with ``auditor=...``: records its training in the auditor's log."
@@ -28,16 +47,25 @@ def auditable(trainer_class: type) -> type:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AuditablePPOTrainer":
+        from .ppo import audited_ppo
+
+        made = audited_ppo()
+    else:
+        made = _of_trl(name)
+    globals()[name] = made
+    return made
+
+
+def _of_trl(name: str) -> type:
     wanted = name.removeprefix("Auditable")
     if name == wanted or wanted not in _TRL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         import trl
 
-        made = auditable(getattr(trl, wanted))
+        return auditable(getattr(trl, wanted))
     except (ImportError, AttributeError) as error:
         raise Unsupported(
             f"{name} needs a TRL that has {wanted}: pip install --upgrade trl"
         ) from error
-    globals()[name] = made
-    return made
