@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use producer::{
-    Annotated, Annotation, Audit, EntryChoice, InitOptions, Judgement, LoggedCard, Passphrase, PrivacyMode,
-    PrivacyReport, PrivacySettings, Released, ReleasedValue, RoundRequest, Weighed, write_whole,
+    Annotated, Annotation, Audit, EntryChoice, InitOptions, Judgement, Logged, LoggedCard,
+    Passphrase, PrivacyMode, PrivacyReport, PrivacySettings, Released, ReleasedValue, RoundRequest,
+    Weighed, write_whole,
 };
 use pyo3::prelude::*;
 use serde_json::{Value as Json, json};
