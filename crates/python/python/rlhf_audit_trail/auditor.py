@@ -6,16 +6,15 @@ import json
 import math
 import os
 import sys
-import warnings
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _annotations, _engine, _inputs, _ranks, _weights, card, provenance, report
+from . import _annotations, _engine, _inputs, _ranks, _started, _weights, card, provenance, report
 from ._annotations import Logged
-from .errors import AuditError, BadInput, NotTracking, Unsupported
+from ._tracking import Tracking
+from .errors import BadInput, NotTracking, Unsupported
 from .privacy import PrivacyConfig, PrivacyReport
 
 # For type checkers alone: importing typing would take as long as all the rest.
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _POLICIES = ("scalars", "lora", "every_n", "full")
 _ON_FAILURE = ("save_and_stop", "stop", "continue_with_gap")
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "rlhf_audit_trail")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class AuditableRLHF:
         self._passphrase = passphrase
         self._rank_timeout = float(rank_timeout)
         self._dir: Path | None = None
-        self._tracking: _Tracking | None = None
+        self._tracking: Tracking | None = None
 
     @property
     def log_dir(self) -> Path:
@@ -172,7 +170,7 @@ class AuditableRLHF:
         directory = self._folder(experiment_name)
         recorder = self._recording(directory, ranks)
         self._dir = directory
-        tracking = self._tracking = _Tracking(recorder, ranks, from_released)
+        tracking = self._tracking = Tracking(recorder, ranks, from_released)
         outcome = "completed"
         try:
             if ranks.rank == 0:
@@ -532,7 +530,7 @@ class AuditableRLHF:
             directory, self.model_name, self.privacy_config._budget(), self._passphrase
         )
 
-    def _tracked(self, call: str) -> _Tracking:
+    def _tracked(self, call: str) -> Tracking:
         if self._tracking is None:
             raise NotTracking(
                 f"{call}() belongs inside `with auditor.track_training(experiment_name=...)`"
@@ -562,174 +560,13 @@ class AuditableRLHF:
     ) -> dict[str, Any]:
         details: dict[str, Any] = {
             "compliance_mode": self.compliance_mode,
-            "libraries": _libraries(),
+            "libraries": _started.libraries(),
             "python": sys.version.split()[0],
         }
         if hyperparameters is not None:
-            details["hyperparameters"] = plain(hyperparameters)
+            details["hyperparameters"] = _started.plain(hyperparameters)
         if resumed_from is not None:
             details["resumed_from"] = resumed_from
         if ranks.are_many:
             details["ranks"] = ranks.world
         return details
-
-
-class _Tracking:
-    """A run that is being recorded."""
-
-    def __init__(self, recorder: Any, ranks: _ranks.Ranks, from_released: bool = False) -> None:
-        self.recorder = recorder
-        self.ranks = ranks
-        self.from_released = from_released
-        self.owner: Any = None
-        """What lets the other ranks log, in rank 0."""
-        self.trouble: AuditError | None = None
-        self._steps = 0
-        self._model: Any = None
-        self._trained: tuple[Any, _weights.Trained] | None = None
-        self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._hooks: list[Any] = []
-
-    def last_model(self) -> Any:
-        """The model last seen, if it is still there."""
-        return self._model() if self._model is not None else None
-
-    def watch(self, policy: str, model: Any) -> None:
-        self._meet(model)
-        if policy != "scalars":
-            self.recorder.weights(*self._described(policy, model), self._steps, {}, policy)
-            # No optimizer is known yet whose next step could wait.
-            self.recorder.join()
-
-    def update(
-        self,
-        policy: str,
-        every_n: int | None,
-        model: Any,
-        optimizer: Any,
-        numbers: dict[str, float],
-        step: int | None,
-    ) -> None:
-        self._meet(model)
-        self._steps = self._steps + 1 if step is None else step
-        if optimizer is not None:
-            numbers = _learning_rate(optimizer) | numbers
-        if policy == "scalars" or (policy == "every_n" and self._steps % (every_n or 1)):
-            self.recorder.numbers(self._steps, numbers, policy)
-            return
-        self._wait_before_next(optimizer)
-        described = self._described(policy, model)
-        self.recorder.weights(*described, self._steps, numbers, policy, self.from_released)
-        if optimizer is None:
-            # Nothing says when the weights change next.
-            self.recorder.join()
-
-    def measured(self, numbers: dict[str, float]) -> None:
-        """Has numbers logged that were measured beside the steps."""
-        if numbers:
-            self.recorder.numbers(self._steps, numbers, "scalars")
-
-    def event(self, kind: str, data: dict[str, Any]) -> None:
-        """Has a public event logged."""
-        self.recorder.event(kind, json.dumps(data))
-
-    def started_with(self, hyperparameters: Any, step: int = 0) -> None:
-        """Has a trainer's hyperparameters logged."""
-        self.event("metric", {"step": step, "hyperparameters": plain(hyperparameters)})
-
-    def hook(self, hook: Any) -> None:
-        """Keeps what removes a hook when the run ends."""
-        self._hooks.append(hook)
-
-    def end(self, outcome: str) -> None:
-        """Ends the run. What goes wrong here must not hide what went wrong before."""
-        for hook in self._hooks:
-            hook.remove()
-        trouble: BaseException | None = self.trouble
-        for step in (
-            lambda: self.owner is not None and self.owner.finish(outcome == "completed"),
-            lambda: self.recorder.end_run(outcome),
-            self.recorder.close,
-        ):
-            try:
-                step()
-            except (AuditError, KeyboardInterrupt) as error:
-                trouble = trouble or error
-        if trouble is None:
-            return
-        if sys.exc_info()[1] is not None:
-            warnings.warn(f"the end of the run could not be recorded: {trouble}", stacklevel=4)
-        else:
-            raise trouble
-
-    def _meet(self, model: Any) -> None:
-        known = self.last_model()
-        if known is model:
-            return
-        if not hasattr(model, "parameters"):
-            raise BadInput(f"model must be a torch.nn.Module, not {type(model).__name__}")
-        parameters = list(_weights.unwrapped(model).parameters())
-        if not parameters:
-            raise BadInput("the model has no parameters, so there is nothing to train or record")
-        if any(parameter.device.type == "meta" for parameter in parameters):
-            raise BadInput(
-                "the model's parameters are on the meta device and have no content; load its weights first"
-            )
-        self._model = weakref.ref(model)
-        self._trained = None
-
-    def _described(self, policy: str, model: Any) -> tuple[Any, Any]:
-        model = _weights.whole(model)
-        if policy != "lora":
-            return _weights.described(_weights.saved(model))
-        if self._trained is None or self._trained[0]() is not model:
-            self._trained = (weakref.ref(model), _weights.Trained(model))
-        return self._trained[1].described()
-
-    def _wait_before_next(self, optimizer: Any) -> None:
-        if optimizer is None or optimizer in self._waiting:
-            return
-        if hasattr(optimizer, "register_step_pre_hook"):
-            self._waiting.add(optimizer)
-            self.hook(optimizer.register_step_pre_hook(lambda *_: self.recorder.join()))
-        else:
-            raise BadInput(
-                f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}: its next step has to wait"
-            )
-
-
-def _learning_rate(optimizer: Any) -> dict[str, float]:
-    groups = getattr(optimizer, "param_groups", None)
-    return _inputs.metrics({"learning_rate": groups[0]["lr"]}) if groups else {}
-
-
-def _libraries() -> dict[str, str]:
-    # It takes as long to import as all the rest.
-    from importlib import metadata
-
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def plain(hyperparameters: Any) -> dict[str, Any]:
-    """Hyperparameters as JSON has them; what has no such form, by its text."""
-    if hasattr(hyperparameters, "to_dict"):
-        hyperparameters = hyperparameters.to_dict()
-    if not isinstance(hyperparameters, Mapping):
-        raise BadInput("hyperparameters must be a mapping, or training arguments with to_dict()")
-    return json.loads(json.dumps(_finite(dict(hyperparameters)), default=str))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
