@@ -68,21 +68,18 @@ def weights(tmp_path):
     return path
 
 
-def test_importing_is_quick_and_brings_no_torch():
-    script = (
-        "import sys, time; start = time.process_time(); import rlhf_audit_trail; "
-        "took = time.process_time() - start; "
-        "print(took, start, 'torch' in sys.modules, 'transformers' in sys.modules)"
+def test_importing_brings_nothing_that_takes_long():
+    script = "import sys; import rlhf_audit_trail; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path = {sys.path!r}; {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        for _ in range(5)
-    ]
-    runs = [run.stdout.split() for run in runs]
-    assert all(run[2:] == ["False", "False"] for run in runs)
-    took, start = (min(float(run[at]) for run in runs) for at in (0, 1))
-    # 50 ms of the processor where Python itself starts in 15 ms; on a busy machine both take longer.
-    assert took < 0.05 * max(1, start / 0.015)
+    # How long it takes is measured in benches/overhead.py.
+    long = {"torch", "transformers", "numpy", "typing", "importlib.metadata", "asyncio", "logging"}
+    assert "rlhf_audit_trail._engine" in run.stdout
+    assert long.isdisjoint(run.stdout.split())
 
 
 def test_a_run_from_annotations_to_evidence(tmp_path, weights):
@@ -483,7 +480,7 @@ def test_numbers_do_not_wait_for_annotations_that_are_being_written(auditor):
     many = 20_000
     with auditor.track_training("run"):
         recorder = auditor._tracked("test").recorder
-        lists = ["p"] * many, ["r"] * many, ["ann"] * many, [1.0] * many
+        lists = ["p"] * many, ["r"] * many, ["ann"] * many, [1.0] * many, None
         writing = threading.Thread(target=recorder.rate, args=lists)
         writing.start()
         for step in range(100):
