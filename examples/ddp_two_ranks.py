@@ -40,6 +40,8 @@ with auditor.track_training(experiment_name="ddp", hyperparameters={"lr": 1e-2})
         # Rank 0's weights are the record; what each rank measured is in it.
         auditor.track_policy_update(model, optimizer, {"loss": loss})
         auditor.checkpoint(epoch=epoch)
+        # An update has learned from what was logged before it: nobody goes on before it is.
+        dist.barrier()
 
 if rank == 0:
     found = auditor.verify_provenance(start_checkpoint="epoch_0", end_checkpoint="epoch_3")

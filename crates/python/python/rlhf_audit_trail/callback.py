@@ -73,6 +73,8 @@ class AuditCallback(TrainerCallback):
         norm = gradient_norm if type(model).__name__ == "PolicyAndValueWrapper" else _nothing
 
         def stepped(optimizer: Any, *_: Any) -> None:
+            if _was_skipped(optimizer):
+                return
             tracking = self.auditor._tracked("trainer.train")
             self._optimizer_steps += 1
             if tracking.trouble is not None:
@@ -157,6 +159,13 @@ def inner(optimizer: Any) -> Any:
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def _was_skipped(optimizer: Any) -> bool:
+    """Whether a step left the weights as they were: a fused optimizer is called by ``torch.amp.GradScaler`` even where a
+    gradient is infinite, and is told so."""
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found.item())
 
 
 def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
