@@ -83,5 +83,5 @@ def events(log, kind):
 def test_a_trl_without_ppo_says_so_on_use_and_not_on_import(tmp_path):
     from rlhf_audit_trail import AuditablePPOTrainer
 
-    with pytest.raises(audit.Unsupported, match=r"TRL 1\.\d+.* GRPO.* RLOO.* 'trl<=1\.12'"):
+    with pytest.raises(audit.Unsupported, match=r"TRL 1\.\d+.*GRPO.*RLOO.* 'trl<=1\.12'"):
         AuditablePPOTrainer(auditor=AuditableRLHF("tiny", base_dir=tmp_path))
