@@ -30,7 +30,7 @@ def ours(*mechanism):
 
 
 def theirs(make, metric, scale):
-    noise = make((dp.vector_domain(dp.atom_domain(T=int)), metric), scale=scale)
+    noise = make(dp.vector_domain(dp.atom_domain(T=int)), metric, scale=scale)
     # It gives up the interpreter's lock.
     with ThreadPoolExecutor(2) as threads:
         drawn = threads.map(noise, [[0] * CHUNK] * (DRAWS // CHUNK))
