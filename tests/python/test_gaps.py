@@ -70,6 +70,9 @@ with auditor.track_training("run"):
         weights += 1
         weigh(auditor, weights, step)
         auditor._tracking.recorder.numbers(step, {"loss": 1.0}, "scalars")
+        if step == 1:
+            # This one waits for no commit.
+            auditor._tracking.recorder.settle()
 print(json.dumps(logged))
 """
 

@@ -12,10 +12,12 @@ from rlhf_audit_trail import AuditableRLHF
 from test_package import events, verdict
 
 TRAINING = """
-import os, resource, sys
+import os, resource, signal, sys
 import torch
 from rlhf_audit_trail import AuditableRLHF
 folder, how = sys.argv[1:]
+# Tests that run in the background inherit that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.manual_seed(0)
 model = torch.nn.Linear(64, 64)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -54,21 +56,6 @@ with auditor.track_training("run"):
 UNKNOWN = "unknown: the process ended without saying how"
 
 
-def ended_by(training, sent):
-    """What it says on standard error by its end. Like a person it is asked again: Python drops an interrupt that comes
-    while it removes an object."""
-    for _ in range(6):
-        if sent is not None:
-            training.send_signal(sent)
-        try:
-            return training.communicate(timeout=15)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    # It says where it is.
-    training.send_signal(signal.SIGABRT)
-    raise AssertionError(training.communicate()[1])
-
-
 @pytest.mark.parametrize(
     ("how", "sent", "outcomes"),
     [
@@ -85,10 +72,12 @@ def test_a_run_that_ends_in_the_middle_is_taken_up_again(tmp_path, how, sent, ou
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert training.stdout.readline() == "training\n", training.communicate()
-    errors = ended_by(training, sent)
+    if sent is not None:
+        training.send_signal(sent)
+    _, errors = training.communicate(timeout=60)
     assert training.returncode not in (0, None), errors
     assert verdict(tmp_path / "run")["verdict"] == "self-consistent"
 
