@@ -4,10 +4,11 @@
 //! compiler makes code of generic ones in every crate that calls them. So edges are told apart by the lines
 //! that their instructions were compiled from: those in a file of `crates/` are the workspace's, unless a
 //! macro of a library's wrote the code there. What another target covers is known: the same function is called there,
-//! with bytes that come to it more directly.
+//! with bytes that come to it more directly. And as the compiler writes a generic or inlined function many times, it is the
+//! place in the source that is known, line and column, not one of its copies.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,16 +17,16 @@ use addr2line::Loader;
 use anyhow::{Context, Result};
 use object::{Object as _, Relocation};
 
-/// An edge, by its place in the fuzzer's table of them.
-pub type Edge = usize;
+/// Where in the workspace's own code an edge is: `FILE:LINE:COLUMN`.
+pub type Place = String;
 
 /// The line tables of a fuzzer.
 pub struct Edges {
     loader: Loader,
     /// Where the table of its edges lies in the file's own addresses.
     table: u64,
-    /// The edges, by the address of their first instruction.
-    at: HashMap<u64, Edge>,
+    /// The addresses of their first instructions, by their numbers in that table.
+    addresses: HashMap<usize, u64>,
     /// The workspace's root.
     root: PathBuf,
     /// The lines of the files that were looked up.
@@ -39,39 +40,34 @@ impl Edges {
             .map_err(|error| anyhow::anyhow!("{error}"))
             .with_context(|| format!("cannot read the line tables of {}", fuzzer.display()))?;
         let table = loader.get_section_range(b"__sancov_pcs").context("the fuzzer has no edges")?;
-        let at = addresses(&fs::read(fuzzer)?, table.begin..table.end)
+        let addresses = addresses(&fs::read(fuzzer)?, table.begin..table.end)
             .with_context(|| format!("cannot read the edges of {}", fuzzer.display()))?;
         let (table, root) = (table.begin, root.to_owned());
-        Ok(Self { loader, table, at, root, lines: RefCell::default() })
+        Ok(Self { loader, table, addresses, root, lines: RefCell::default() })
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.at.len()
+    /// Where in the workspace's own code these edges are. Numbers that are no edge's stand for nothing.
+    pub fn places(&self, edges: &BTreeSet<usize>) -> BTreeSet<Place> {
+        let addresses = edges.iter().filter_map(|edge| self.addresses.get(edge));
+        addresses.filter_map(|at| self.place(*at)).collect()
     }
 
-    /// Of the edges that libFuzzer said were new (`-print_pcs=1`), and that are not known, how many each place of
-    /// the workspace's own code has. An edge of a library's function is the workspace's where it was inlined there.
+    /// Where in the workspace's own code the edges are that libFuzzer said were new (`-print_pcs=1`). An edge of a
+    /// library's function is the workspace's where it was inlined there.
     ///
     /// # Errors
     /// Where it does not say at which address it was loaded.
-    pub fn own(&self, said: &str, known: &BTreeSet<Edge>) -> Result<BTreeMap<String, usize>> {
+    pub fn new_places(&self, said: &str) -> Result<BTreeSet<Place>> {
         let loaded =
             said.lines().find_map(|line| address(line, "PC tables")?.checked_sub(self.table));
         let loaded = loaded.context("libFuzzer does not say where its table of edges is")?;
-        let mut places = BTreeMap::new();
-        for at in said.lines().filter_map(|line| address(line, "NEW_PC: ")) {
-            // libFuzzer prints the address after the edge's first.
-            let Some(at) = at.checked_sub(loaded + 1) else { continue };
-            let is_known = self.at.get(&at).is_some_and(|edge| known.contains(edge));
-            if let Some(place) = self.place(at).filter(|_| !is_known) {
-                *places.entry(place).or_default() += 1;
-            }
-        }
-        Ok(places)
+        let new = said.lines().filter_map(|line| address(line, "NEW_PC: "));
+        // libFuzzer prints the address after the edge's first.
+        let new = new.filter_map(|at| at.checked_sub(loaded + 1));
+        Ok(new.filter_map(|at| self.place(at)).collect())
     }
 
-    fn place(&self, address: u64) -> Option<String> {
+    fn place(&self, address: u64) -> Option<Place> {
         let mut frames = self.loader.find_frames(address).ok()?;
         while let Ok(Some(frame)) = frames.next() {
             let Some(location) = frame.location else { continue };
@@ -80,8 +76,9 @@ impl Edges {
                 continue;
             };
             let line = location.line.unwrap_or_default();
-            let name = file.strip_prefix(&self.root).unwrap_or(&file);
-            return self.is_written(&file, line).then(|| format!("{}:{line}", name.display()));
+            let column = location.column.unwrap_or_default();
+            let name = file.strip_prefix(&self.root).unwrap_or(&file).display();
+            return self.is_written(&file, line).then(|| format!("{name}:{line}:{column}"));
         }
         None
     }
@@ -98,15 +95,15 @@ impl Edges {
     }
 }
 
-/// The edges by their addresses: the table has pairs of an address and its flags, and as the program can be
+/// The edges' addresses, by their numbers: the table has pairs of an address and its flags, and as the program can be
 /// loaded anywhere, it is in the relocations that the addresses are.
-fn addresses(fuzzer: &[u8], table: Range<u64>) -> Result<HashMap<u64, Edge>> {
+fn addresses(fuzzer: &[u8], table: Range<u64>) -> Result<HashMap<usize, u64>> {
     let file = object::File::parse(fuzzer)?;
     let relocations = file.dynamic_relocations().context("it has no relocations")?;
     let entry = |(place, relocation): (u64, Relocation)| {
         let edge = place.checked_sub(table.start)? / 16;
         let address = u64::try_from(relocation.addend()).ok()?;
-        (place < table.end).then_some((address, edge as Edge))
+        (place < table.end).then_some((edge as usize, address))
     };
     Ok(relocations.filter_map(entry).collect())
 }

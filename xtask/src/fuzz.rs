@@ -4,7 +4,7 @@
 //! sanitizer, which would only watch over `unsafe` code, of which the workspace has none.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::edges::{Edge, Edges};
+use crate::edges::{Edges, Place};
 use crate::shell;
 use crate::workspace::Workspace;
 
@@ -88,27 +88,27 @@ struct Outcome {
     /// Edges covered at the end, and how many of them were new in the last part.
     edges: u64,
     new: u64,
-    /// Of those, but for the ones that other targets cover, how many each place of the workspace's own code has.
-    own: BTreeMap<String, usize>,
+    /// Where in the workspace's own code it came in the last part and no input, nor another target, had been before.
+    own: BTreeSet<Place>,
     corpus: usize,
     findings: Vec<PathBuf>,
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own: usize = self.own.values().sum();
         write!(
             f,
-            "{} s, {} executions, {} edges covered, of which {} were new in the last part, {own} of them in \
-             our own code and in no other target, {} inputs in the corpus, {} findings",
+            "{} s, {} executions, {} edges covered, of which {} were new in the last part, {} places in our own \
+             code new to all targets, {} inputs in the corpus, {} findings",
             self.time.as_secs(),
             self.executions,
             self.edges,
             self.new,
+            self.own.len(),
             self.corpus,
             self.findings.len()
         )?;
-        self.own.iter().try_for_each(|(place, count)| write!(f, "\n  {count} new at {place}"))
+        self.own.iter().try_for_each(|place| write!(f, "\n  new: {place}"))
     }
 }
 
@@ -120,13 +120,14 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let all = all_targets(workspace)?;
     let all: Vec<Target<'_>> =
         all.iter().map(|name| Target::new(workspace, &fuzzer, &edges, name)).collect();
-    let covered: Vec<BTreeSet<Edge>> = all.iter().map(Target::covered).collect::<Result<_>>()?;
+    let mut known = BTreeSet::new();
+    for target in &all {
+        known.extend(edges.places(&target.covered()?));
+    }
     let mut findings = Vec::new();
     for name in &plan.targets {
         let Some(target) = all.iter().find(|target| target.name == *name) else { continue };
-        let others = all.iter().zip(&covered).filter(|(other, _)| other.name != target.name);
-        let known = others.flat_map(|(_, covered)| covered).copied().collect();
-        let outcome = target.fuzz(plan.time, &known)?;
+        let outcome = target.fuzz(plan.time, &mut known)?;
         if plan.keep {
             target.keep()?;
         }
@@ -258,9 +259,9 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Fuzzes until the second half of the whole run gave no new edge of our own code that is not known, the time is
+    /// Fuzzes until the second half of the whole run came to no place in our own code that is not known, the time is
     /// over or something is found; then keeps of the local corpus only what adds to the seeds.
-    fn fuzz(&self, time: Duration, known: &BTreeSet<Edge>) -> Result<Outcome> {
+    fn fuzz(&self, time: Duration, known: &mut BTreeSet<Place>) -> Result<Outcome> {
         self.make_folders()?;
         self.forget_mended()?;
         let mut outcome = Outcome::default();
@@ -268,6 +269,7 @@ impl<'a> Target<'a> {
         while !part.is_zero() {
             let first = outcome.time.is_zero();
             self.part(part, known, &mut outcome)?;
+            known.extend(outcome.own.iter().cloned());
             let still = !first && outcome.own.is_empty();
             if still || !outcome.findings.is_empty() {
                 break;
@@ -296,7 +298,7 @@ impl<'a> Target<'a> {
     }
 
     /// One run of libFuzzer.
-    fn part(&self, time: Duration, known: &BTreeSet<Edge>, outcome: &mut Outcome) -> Result<()> {
+    fn part(&self, time: Duration, known: &BTreeSet<Place>, outcome: &mut Outcome) -> Result<()> {
         let output = self
             .command()
             .arg(format!("-max_total_time={}", time.as_secs()))
@@ -319,7 +321,7 @@ impl<'a> Target<'a> {
         outcome.time += time;
         outcome.executions += number(&said, "stat::number_of_executed_units:").unwrap_or_default();
         outcome.new = said.matches("\tNEW_PC: ").count() as u64;
-        outcome.own = self.edges.own(&said, known)?;
+        outcome.own = &self.edges.new_places(&said)? - known;
         outcome.edges = said.lines().filter_map(|l| number(l, " cov: ")).max().unwrap_or_default();
         outcome.findings = list(&self.findings)?;
         Ok(())
@@ -358,13 +360,13 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// The edges that its inputs cover, here and in the repository.
-    fn covered(&self) -> Result<BTreeSet<Edge>> {
+    /// The numbers of the edges that its inputs cover, here and in the repository. Behind the edges, libFuzzer counts
+    /// other things.
+    fn covered(&self) -> Result<BTreeSet<usize>> {
         let record = self.record()?;
         let edges = record.lines().filter_map(|line| line.strip_prefix("FT ")?.split_once(' '));
-        let edges = edges.flat_map(|(_, edges)| edges.split(' ')).filter_map(|n| n.parse().ok());
-        // Behind the edges, libFuzzer counts other things.
-        Ok(edges.filter(|edge| *edge < self.edges.count()).collect())
+        let numbers = edges.flat_map(|(_, edges)| edges.split(' '));
+        Ok(numbers.filter_map(|number| number.parse().ok()).collect())
     }
 
     /// What libFuzzer records when it merges all inputs: without counters, the edges that each covers.

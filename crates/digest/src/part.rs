@@ -96,33 +96,40 @@ fn cut(bytes: &Range<u64>, length: u64) -> Cut {
 }
 
 impl Part {
-    /// Digests more bytes, of a tensor that is not in the part yet or of another place in it.
+    /// Digests more bytes, in one call of the engine: of tensors that are not in the part yet or of other places in them.
     ///
     /// # Errors
-    /// They do not lie in the tensor, or the engine fails.
-    pub fn add(&mut self, held: &Held<'_>, engine: &dyn Engine) -> Result<(), PartError> {
-        let Held { name, dtype, shape, start, bytes } = *held;
-        let wrong = |why| PartError::Tensor { name: shown(name), why };
-        let length = dtype.length(shape).ok_or_else(|| wrong(NO_LENGTH))?;
-        let end = start.checked_add(bytes.len() as u64).filter(|end| *end <= length);
-        let range = start..end.ok_or_else(|| wrong("bytes are held that lie behind its end"))?;
-        let cut = cut(&range, length);
-        let (head, rest) = bytes.split_at(cut.head as usize);
-        let (whole, tail) = rest.split_at(rest.len() - cut.tail as usize);
-        let span = Span { dtype, key: SketchKey::new(name), first: cut.leaves.start, bytes: whole };
-        let leaves = match whole {
-            [] => None,
-            _ => engine.digest(&[span], Some(&mut self.sketch))?.pop(),
+    /// Some do not lie in their tensor, or the engine fails. Nothing was added then.
+    pub fn add(&mut self, held: &[Held<'_>], engine: &dyn Engine) -> Result<(), PartError> {
+        let cuts: Vec<(Range<u64>, Cut)> = held.iter().map(Held::cut).collect::<Result<_, _>>()?;
+        let whole = |held: &Held<'_>, cut: &Cut| -> Range<usize> {
+            cut.head as usize..held.bytes.len() - cut.tail as usize
         };
-        self.tensors.push(TensorPart {
-            name: name.to_owned(),
-            dtype,
-            shape: shape.to_vec(),
-            bytes: range,
-            head: head.to_vec(),
-            leaves: leaves.unwrap_or(LeafRange::empty(cut.leaves.start)),
-            tail: tail.to_vec(),
+        let spans = held.iter().zip(&cuts).map(|(held, (_, cut))| Span {
+            dtype: held.dtype,
+            key: SketchKey::new(held.name),
+            first: cut.leaves.start,
+            bytes: &held.bytes[whole(held, cut)],
         });
+        let spans: Vec<Span<'_>> = spans.filter(|span| !span.bytes.is_empty()).collect();
+        let mut leaves = match &*spans {
+            [] => Vec::new(),
+            spans => engine.digest(spans, Some(&mut self.sketch))?,
+        }
+        .into_iter();
+        for (held, (bytes, cut)) in held.iter().zip(cuts) {
+            let whole = whole(held, &cut);
+            let leaves = if whole.is_empty() { None } else { leaves.next() };
+            self.tensors.push(TensorPart {
+                name: held.name.to_owned(),
+                dtype: held.dtype,
+                shape: held.shape.to_vec(),
+                bytes,
+                head: held.bytes[..whole.start].to_vec(),
+                leaves: leaves.unwrap_or(LeafRange::empty(cut.leaves.start)),
+                tail: held.bytes[whole.end..].to_vec(),
+            });
+        }
         Ok(())
     }
 
@@ -173,6 +180,19 @@ impl Part {
             })
             .collect::<Result<_, _>>()?;
         Ok((tensors, sketch))
+    }
+}
+
+impl Held<'_> {
+    /// Which bytes of the tensor they are, and where its leaves lie in them.
+    fn cut(&self) -> Result<(Range<u64>, Cut), PartError> {
+        let wrong = |why| PartError::Tensor { name: shown(self.name), why };
+        let length = self.dtype.length(self.shape).ok_or_else(|| wrong(NO_LENGTH))?;
+        let end = self.start.checked_add(self.bytes.len() as u64).filter(|end| *end <= length);
+        let end = end.ok_or_else(|| wrong("bytes are held that lie behind its end"))?;
+        let range = self.start..end;
+        let cut = cut(&range, length);
+        Ok((range, cut))
     }
 }
 
@@ -328,7 +348,8 @@ mod tests {
                 .collect();
             for (part, cut) in parts.iter_mut().zip(cuts.windows(2)) {
                 let (start, bytes) = (cut[0] as u64, &bytes[cut[0]..cut[1]]);
-                part.add(&Held { name, dtype, shape: &shape, start, bytes }, &Cpu).unwrap();
+                let held = Held { name, dtype, shape: &shape, start, bytes };
+                part.add(&[held], &Cpu).unwrap();
             }
         }
         parts.iter().map(|part| Part::parse(&part.to_bytes()).unwrap()).collect()
@@ -356,15 +377,35 @@ mod tests {
         let start = 3 * 4096;
         let held =
             Held { name: "layer.weight", dtype: Dtype::U8, shape: &shape, start, bytes: &bytes };
-        part.add(&held, &Cpu).unwrap();
+        part.add(&[held], &Cpu).unwrap();
         let size = part.to_bytes().len() - part.sketch.to_bytes().len();
         assert!(size < 700, "{size}");
         // Cut within leaves: the two fragments as well.
         let mut odd = Part::default();
-        odd.add(&Held { start: start + 1, bytes: &bytes[..bytes.len() - 2], ..held }, &Cpu)
-            .unwrap();
+        let held = Held { start: start + 1, bytes: &bytes[..bytes.len() - 2], ..held };
+        odd.add(&[held], &Cpu).unwrap();
         let size = odd.to_bytes().len() - odd.sketch.to_bytes().len();
         assert!(size < 700 + 2 * LEAF, "{size}");
+    }
+
+    fn parts_of_a() -> Held<'static> {
+        Held { name: "a", dtype: Dtype::U8, shape: &[3], start: 0, bytes: &[0; 3] }
+    }
+
+    #[test]
+    fn tensors_that_share_a_call_are_as_if_each_had_its_own() {
+        let tensors = tensors();
+        let held = tensors.iter().map(|(name, dtype, shape, bytes)| Held {
+            name,
+            dtype: *dtype,
+            shape,
+            start: 0,
+            bytes,
+        });
+        let mut part = Part::default();
+        part.add(&held.collect::<Vec<_>>(), &Cpu).unwrap();
+        assert_eq!(part.tensors, cut_at(&[])[0].tensors);
+        check(vec![part]);
     }
 
     #[test]
@@ -379,7 +420,8 @@ mod tests {
         other[1].tensors[0].shape = vec![1001, 37];
         assert!(join(&other).contains("do not agree"));
         let beyond = Held { name: "a", dtype: Dtype::U8, shape: &[3], start: 1, bytes: &[0; 3] };
-        assert!(Part::default().add(&beyond, &Cpu).is_err());
+        let mut part = Part::default();
+        assert!(part.add(&[parts_of_a(), beyond], &Cpu).is_err() && part == Part::default());
     }
 
     #[test]

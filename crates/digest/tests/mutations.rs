@@ -15,9 +15,9 @@ fn part() -> Vec<u8> {
     let mut part = Part::default();
     let held =
         Held { name: "a", dtype: Dtype::BF16, shape: &[7, 10_001], start: 4_097, bytes: &bytes };
-    part.add(&held, &Cpu).unwrap();
+    part.add(&[held], &Cpu).unwrap();
     let held = Held { name: "b", dtype: Dtype::F32, shape: &[11], start: 0, bytes: &bytes[..44] };
-    part.add(&held, &Cpu).unwrap();
+    part.add(&[held], &Cpu).unwrap();
     part.to_bytes()
 }
 

@@ -1,13 +1,10 @@
-//! Weights in memory: digested where they are, and compared with what they were.
+//! Weights in memory, digested where they are.
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
 use weight_digest::compute::Digest;
-use weight_digest::delta::{self, Delta};
-use weight_digest::dtype::Dtype;
 use weight_digest::engine::Engine;
 use weight_digest::part::{Held, Part};
 use weight_digest::tree;
@@ -27,18 +24,18 @@ impl Weighed {
     /// # Errors
     /// The bytes of a tensor are not as many as its type and shape say, two have one name, or the engine fails.
     pub fn in_memory(tensors: &[Held<'_>], engine: &dyn Engine) -> Result<Self> {
-        let pieces: Vec<Held<'_>> = tensors.iter().flat_map(pieces).collect();
-        let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
+        let batches = batches(tensors.iter().flat_map(pieces));
+        let bytes: usize = tensors.iter().map(|tensor| tensor.bytes.len()).sum();
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = (bytes / THREAD_SHARE).clamp(1, processors);
-        let share = pieces.len().div_ceil(threads).max(1);
+        let share = batches.len().div_ceil(threads).max(1);
         let parts = thread::scope(|scope| {
-            let digest = |pieces: &[Held<'_>]| {
+            let digest = |batches: &[Vec<Held<'_>>]| {
                 let mut part = Part::default();
-                pieces.iter().try_for_each(|piece| part.add(piece, engine))?;
+                batches.iter().try_for_each(|batch| part.add(batch, engine))?;
                 Ok(part)
             };
-            let mut shares = pieces.chunks(share);
+            let mut shares = batches.chunks(share);
             let first = shares.next().unwrap_or_default();
             let others: Vec<_> = shares.map(|share| scope.spawn(move || digest(share))).collect();
             let joined = others
@@ -61,69 +58,30 @@ fn pieces<'a>(tensor: &Held<'a>) -> impl Iterator<Item = Held<'a>> + use<'a> {
     })
 }
 
-/// A copy of weights, to compare later ones with.
-#[derive(Clone, Debug, Default)]
-pub struct Copied(BTreeMap<String, (Dtype, Vec<u64>, Vec<u8>)>);
-
-impl Copied {
-    /// Takes the place of what was copied before, in the same memory where the tensors are the same. Says how the
-    /// tensors that both have alike differ, and how many came, went, or changed their type or shape.
-    pub fn replace(&mut self, tensors: &[Held<'_>]) -> (Delta, u64) {
-        let (mut total, mut changes) = (Delta::default(), 0);
-        let mut before = std::mem::take(&mut self.0);
-        for held in tensors {
-            let bytes = match before.remove(held.name) {
-                Some((dtype, shape, mut bytes)) if (dtype, &*shape) == (held.dtype, held.shape) => {
-                    if let Some(delta) = delta::compare(dtype, &bytes, held.bytes) {
-                        total.join(&delta);
-                    }
-                    bytes.copy_from_slice(held.bytes);
-                    bytes
-                }
-                _ => {
-                    changes += 1;
-                    held.bytes.to_vec()
-                }
-            };
-            self.0.insert(held.name.to_owned(), (held.dtype, held.shape.to_vec(), bytes));
+/// Puts pieces together that are digested in one call, so that the leaves of small tensors go abreast.
+fn batches<'a>(pieces: impl Iterator<Item = Held<'a>>) -> Vec<Vec<Held<'a>>> {
+    let mut batches: Vec<Vec<Held<'a>>> = Vec::new();
+    let mut filled = 0;
+    for piece in pieces {
+        filled += piece.bytes.len();
+        match batches.last_mut().filter(|_| filled <= PIECE) {
+            Some(batch) => batch.push(piece),
+            None => {
+                filled = piece.bytes.len();
+                batches.push(vec![piece]);
+            }
         }
-        (total, changes + before.len() as u64)
     }
+    batches
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::copied::tests::{Sample, samples};
     use safetensors::tensor::{Dtype as FileDtype, TensorView, serialize_to_file};
     use weight_digest::cpu::Cpu;
-
-    struct Sample {
-        name: &'static str,
-        dtype: Dtype,
-        shape: Vec<u64>,
-        bytes: Vec<u8>,
-    }
-
-    impl Sample {
-        fn held(&self) -> Held<'_> {
-            let Self { name, dtype, shape, bytes } = self;
-            Held { name, dtype: *dtype, shape, start: 0, bytes }
-        }
-    }
-
-    fn samples(seed: u8) -> [Sample; 4] {
-        [
-            ("embed", Dtype::BF16, vec![5000, 2001]),
-            ("empty", Dtype::F32, vec![0, 3]),
-            ("head", Dtype::F32, vec![70_000]),
-            ("scalar", Dtype::I64, vec![]),
-        ]
-        .map(|(name, dtype, shape)| {
-            let length = dtype.length(&shape).unwrap() as usize;
-            let bytes = (0..length).map(|i| (((i * 7) >> 4) as u8 & 0x3f) ^ seed).collect();
-            Sample { name, dtype, shape, bytes }
-        })
-    }
+    use weight_digest::dtype::Dtype;
 
     #[test]
     fn weights_in_memory_have_the_digest_and_sketch_of_the_saved_file() {
@@ -149,18 +107,5 @@ mod tests {
         assert!(Weighed::in_memory(&twice, &Cpu).is_err());
         let short = [Held { bytes: &held[1].bytes[1..], ..held[1] }];
         assert!(Weighed::in_memory(&short, &Cpu).is_err());
-    }
-
-    #[test]
-    fn a_copy_tells_what_changed_since() {
-        let (one, two) = (samples(0), samples(1));
-        let all: Vec<Held<'_>> = one.iter().map(Sample::held).collect();
-        let mut copied = Copied::default();
-        assert_eq!(copied.replace(&all), (Delta::default(), 4));
-        let (delta, changes) = copied.replace(&all);
-        assert_eq!((delta.changed, changes), (0, 0));
-        let expected = delta::compare(Dtype::I64, &one[3].bytes, &two[3].bytes).unwrap();
-        let (delta, changes) = copied.replace(&[one[0].held(), two[3].held()]);
-        assert_eq!((delta.linf, delta.changed, changes), (expected.linf, 1, 2));
     }
 }

@@ -14,6 +14,8 @@ use ciborium::Value;
 use producer::{Copied, Moved, Weighed};
 use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
+use weight_digest::delta::Delta;
+use weight_digest::part::Held;
 
 use crate::failure::{Done, Failure};
 use crate::open_log::{OpenLog, Shared, closed, lock};
@@ -29,6 +31,9 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// So often a wait asks whether the thread is still there.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many bytes of weights are copied before they are digested, and the optimizer need not wait for that: adapters.
+const COPIED: usize = 8 << 20;
 
 /// What there is to do.
 pub enum Job {
@@ -256,11 +261,7 @@ impl Bench {
     }
 
     fn weights(&mut self, tensors: &Tensors, step: &Step, read: Read<'_>) -> Done<()> {
-        let held = tensors.held();
-        let after = Weighed::in_memory(&held, &Cpu)?;
-        let (delta, structure_changes) = self.copied.replace(&held);
-        // From here on they may change.
-        drop(read);
+        let (after, (delta, structure_changes)) = self.read(&tensors.held(), read)?;
         let Some(before) = self.last.take() else {
             self.first_seen(&after, step)?;
             self.last = Some(Before { weighed: after, first: true });
@@ -282,6 +283,18 @@ impl Bench {
         self.note(EventType::PolicyUpdate, moved.event())?;
         self.last = Some(Before { weighed: after, first: false });
         Ok(())
+    }
+
+    /// Digests weights, and compares them with those before. They may change as soon as `read` is dropped.
+    fn read(&mut self, held: &[Held<'_>], read: Read<'_>) -> Done<(Weighed, (Delta, u64))> {
+        if held.iter().map(|tensor| tensor.bytes.len()).sum::<usize>() > COPIED {
+            let weighed = Weighed::in_memory(held, &Cpu)?;
+            return Ok((weighed, self.copied.replace(held)));
+        }
+        self.copied.take(held);
+        drop(read);
+        let weighed = Weighed::in_memory(&self.copied.held(), &Cpu)?;
+        Ok((weighed, self.copied.moved()))
     }
 
     /// Of the first weights it is known what they are, and not from where they moved.
