@@ -332,6 +332,35 @@ fn a_graphics_card_digests_sketches_and_logs_the_same() {
     assert_eq!(rederived.unwrap()["result"], "pass");
 }
 
+/// Mesa's llvmpipe has the process's memory for the card's, so less and less of that is given. Where a little too much is
+/// left for the card to refuse, the process itself comes to the end of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_a_card_has_not_enough_memory_the_processor_says_so_and_gives_the_same_digest() {
+    let work = trained();
+    let digest = "digest demo/weights/step_1.safetensors";
+    let root = &work.json(digest)["root"];
+    let with = |kibibytes: u32| {
+        let command = work.command(&format!("{digest} --device gpu --json"));
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited.current_dir(command.get_current_dir().unwrap());
+        limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.env("LP_NUM_THREADS", "2").env("RAYON_NUM_THREADS", "2").output().unwrap()
+    };
+    let limits = (1..30).rev().map(|step| step * 50_000);
+    let fell_back = limits.map(with).filter(|answer| answer.status.success()).any(|answer| {
+        let said = String::from_utf8_lossy(&answer.stderr);
+        let warned = said.contains("memory") && said.contains("the processor does it in its stead");
+        let document: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+        assert_eq!(&document["root"], root);
+        assert_eq!(document["device"].as_str().unwrap().starts_with("CPU"), warned, "{said}");
+        warned
+    });
+    assert!(fell_back, "the card never had too little memory");
+}
+
 #[test]
 fn the_device_is_chosen_and_told_and_a_missing_card_is_named() {
     let work = trained();

@@ -69,7 +69,7 @@ pub(crate) fn spread<W: Sync, R: Send + Sync>(
     at_once: Option<usize>,
     each: impl Fn(&W) -> Result<R, CheckpointError> + Send + Sync,
 ) -> Result<Vec<R>, CheckpointError> {
-    let Some(threads) = at_once else { return work.par_iter().map(each).collect() };
+    let Some(at_once) = at_once else { return work.par_iter().map(each).collect() };
     let next = AtomicUsize::new(0);
     let results: Vec<OnceLock<R>> = work.iter().map(|_| OnceLock::new()).collect();
     let take = || -> Result<(), CheckpointError> {
@@ -84,8 +84,12 @@ pub(crate) fn spread<W: Sync, R: Send + Sync>(
         Ok(())
     };
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..threads.clamp(1, work.len().max(1))).map(|_| scope.spawn(take)).collect();
+        let start = |_| thread::Builder::new().spawn_scoped(scope, take).ok();
+        let threads: Vec<_> = (0..at_once.clamp(1, work.len().max(1))).filter_map(start).collect();
+        if threads.is_empty() {
+            // The system has no more of them.
+            take()?;
+        }
         threads
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))

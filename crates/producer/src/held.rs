@@ -37,10 +37,16 @@ impl Weighed {
             };
             let mut shares = batches.chunks(share);
             let first = shares.next().unwrap_or_default();
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || digest(share))).collect();
-            let joined = others
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let start = |share| {
+                let thread = thread::Builder::new().spawn_scoped(scope, move || digest(share));
+                thread.map_err(|_| share)
+            };
+            let others: Vec<_> = shares.map(start).collect();
+            let joined = others.into_iter().map(|other| match other {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system has no more threads.
+                Err(share) => digest(share),
+            });
             std::iter::once(digest(first)).chain(joined).collect::<Result<Vec<_>>>()
         })?;
         let (tensors, sketch) = Part::join(&parts)?;

@@ -455,7 +455,6 @@ impl Recorder {
         let mut log = lock(&self.log);
         // The folder is this process's, until the old writer is gone.
         drop(log.take());
-        let lost = self.outbox.take().len() as u64;
         let audit = Audit::open(dir, passphrase)?;
         if audit.origin() != self.origin {
             return Err(Failure::recording(format!(
@@ -470,6 +469,8 @@ impl Recorder {
             )));
         }
         self.place().recount(&audit.reader())?;
+        // Some may be in the log already: they were under way.
+        let lost = self.outbox.take().len() as u64;
         *log = Some(OpenLog::new(audit, Arc::clone(&self.outbox)));
         drop(log);
         // How the weights moved meanwhile is not known step by step.

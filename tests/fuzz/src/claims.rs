@@ -159,7 +159,9 @@ fn unbroken<'a>(events: impl Iterator<Item = &'a Fields>) -> bool {
     let mut left: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
     let mut updates = events.filter(|event| event.kind == "policy.update");
     updates.all(|event| {
-        let Some(after) = event.bytes("root_after") else { return false };
+        let Some(after) = event.bytes("root_after").filter(|root| root.len() == 32) else {
+            return false;
+        };
         let left = left.insert(&event.run, after);
         left.is_none_or(|left| event.bytes("root_before") == Some(left))
     })

@@ -58,7 +58,8 @@ class AuditableRLHF:
         base_dir: the base directory.
         weights: which weights are digested at an update. ``"scalars"``: none, only numbers. ``"lora"``: those that are
             trained, at each update. ``"every_n"``: all, at every ``every_n``-th update. ``"full"``: all, at each update.
-            By default ``"lora"`` for a PEFT model, else ``"scalars"``. A copy of what is digested is kept in memory.
+            By default ``"lora"`` for a PEFT model, else ``"scalars"``. A copy of what is digested is kept in memory; of up to 8 MiB
+            two, so that the optimizer need not wait for the digest.
         every_n: how many updates lie between two digests, with ``weights="every_n"``.
         on_record_failure: what a trainer does when nothing more can be recorded: ``"save_and_stop"`` has it save a
             checkpoint, stop, and raise when the ``track_training`` block ends; ``"stop"`` raises at once. Calls that

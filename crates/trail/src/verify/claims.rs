@@ -7,7 +7,7 @@ use super::replay::Replay;
 use super::{Parts, absent, bytes, count, cut, fail, pass, some_of};
 use crate::card::{self, Card, Claim, ClaimKind, Pointer};
 use crate::merkle::{Hash, sha256};
-use crate::report::{CardReport, Check, ClaimReport, ClaimStatus};
+use crate::report::{CardReport, Check, ClaimCounts, ClaimReport, ClaimStatus};
 
 const FORM: &str = "The model card is well-formed";
 const LOGGED: &str = "The model card's digest is in the log";
@@ -267,4 +267,18 @@ fn summary(claims: &[ClaimReport]) -> Check {
         CLAIMS,
         format!("{} compared", count(claims.len() as u64, "claim", "claims")),
     )
+}
+
+/// Claims of each kind, those left out that this file does not establish.
+pub fn claim_counts(card: Option<&CheckedCard>) -> ClaimCounts {
+    let mut counts = ClaimCounts::default();
+    for claim in card.iter().flat_map(|card| &card.report.claims) {
+        match (claim.status, claim.kind) {
+            (ClaimStatus::NotEstablished | ClaimStatus::Failed, _) => {}
+            (_, ClaimKind::Recomputed) => counts.recomputed += 1,
+            (_, ClaimKind::Committed) => counts.committed += 1,
+            (_, ClaimKind::Asserted) => counts.asserted += 1,
+        }
+    }
+    counts
 }

@@ -31,6 +31,7 @@ mod replay;
 mod requirements;
 mod roots;
 mod scope;
+mod sentences;
 mod summary;
 mod weights;
 

@@ -1,6 +1,6 @@
 //! How far a failure reaches: whether the log itself stands, and what beside it does not.
 
-use super::summary::Sentences;
+use super::sentences::Sentences;
 use crate::report::{Check, OpeningReport, Outcome, Scope};
 
 /// `None` where nothing failed.
