@@ -66,6 +66,16 @@ class Tracking:
             # Nothing says when the weights change next.
             self.recorder.join()
 
+    def begin_batch(self) -> None:
+        """A trainer begins with a batch: what is judged from here on. It may go over it in several updates."""
+        if self.ranks.rank == 0:
+            self.recorder.begin_batch()
+
+    def use_batch(self) -> None:
+        """A trainer has worked on its batch: the next update learns from it."""
+        if self.ranks.rank == 0:
+            self.recorder.use_batch()
+
     def measured(self, numbers: dict[str, float]) -> None:
         """Has numbers logged that were measured beside the steps."""
         if numbers:
