@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .callback import gradient_norm, inner, numbers_of
+from ._dp_sgd import inner
+from .callback import gradient_norm, numbers_of
 
 
 def audited_steps(trainer_class: type) -> type:
