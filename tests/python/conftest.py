@@ -24,3 +24,11 @@ def pytest_report_header():
 @pytest.fixture
 def read_vectors():
     return lambda name: json.loads((FOLDER / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The folder of a tiny model and its tokenizer, to train from."""
+    from tiny import saved
+
+    return saved(tmp_path_factory.mktemp("start"))

@@ -142,6 +142,35 @@ def test_a_folder_that_comes_back_goes_on_and_one_that_does_not_has_no_end(audit
     assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
 
 
+def test_a_batch_that_is_gone_over_again_after_a_gap_is_counted_anew(auditor, tmp_path):
+    away, weights = tmp_path / "away", np.zeros(64, dtype=np.float32)
+    with auditor.track_training("run"):
+        recorder = auditor._tracking.recorder
+        weigh(auditor, weights, 0)
+        rate(auditor, 2)
+        recorder.begin_batch()
+        rate(auditor)
+        recorder.use_batch()
+        weigh(auditor, weights, 1)
+        recorder.settle()
+        auditor.log_dir.rename(away)
+        # This one is committed, and what comes after it is lost.
+        rate(auditor, 3)
+        recorder.settle()
+        rate(auditor, 5)
+        away.rename(auditor.log_dir)
+        rate(auditor, 1)
+        for step in (2, 3, 4):
+            recorder.use_batch()
+            weigh(auditor, weights, step)
+    updates = [event["event_data"] for event in events(auditor, "policy.update")]
+    # Of the weights after the gap, the first are where the next update starts from.
+    assert [update["step"] for update in updates] == [1, 3, 4]
+    assert [update["learned_from"]["annotations"] for update in updates] == [6, 10, 10]
+    assert {update["learned_from"]["first"] for update in updates} == {1}
+    check_gap(auditor, "annotations")
+
+
 def test_another_log_in_the_folder_is_not_gone_on_with(auditor, tmp_path):
     away = tmp_path / "away"
 

@@ -73,6 +73,10 @@ def test_an_audited_ppo_run_ends_with_the_same_weights(tmp_path, layer, version,
     assert events(log, "run.start")[0]["libraries"]["trl"] == version
     judged = [event["judge"] for event in events(log, "annotation")]
     assert judged == (["length"] * STEPS * BATCH if layer == "trl-0.11" else [])
+    if judged:
+        # Every step of the optimizer learned from all that its step() was given.
+        learned = [update["learned_from"]["annotations"] for update in updates]
+        assert learned == [BATCH] * optimizer_steps
     assert verdict(log)["verdict"] == "self-consistent"
 
 

@@ -1,5 +1,6 @@
 """Training by several processes, under torchrun."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import rlhf_audit_trail as audit
 import torch
 from rlhf_audit_trail import AuditableRLHF
 
-from test_package import events, verdict
+from test_package import events, program, verdict
+from test_training_trl import STEPS
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -42,6 +44,64 @@ def test_two_ranks_under_torchrun_are_in_one_log_and_their_evidence_verifies(tmp
     assert all(ours != theirs for ours, theirs in losses)
     (end,) = events(auditor, "run.end")
     assert end["event_data"]["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "grpo"])
+def test_a_trainer_in_two_ranks_leaves_one_record(start, tmp_path, kind):
+    done = subprocess.run(
+        [
+            sys.executable,
+            *TORCHRUN,
+            Path(__file__).with_name("ranks_runs.py"),
+            kind,
+            start,
+            tmp_path,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads((tmp_path / f"rank_{rank}.json").read_text()) for rank in range(2)]
+    assert all(one["same"] and one["processes"] == 2 for one in told)
+    auditor = AuditableRLHF("tiny", base_dir=tmp_path / "audit")
+    auditor._dir = tmp_path / "audit" / "run"
+
+    (checkpoint,) = (event["event_data"] for event in events(auditor, "checkpoint"))
+    assert checkpoint["name"] == f"step_{STEPS}"
+    saved = program("digest", tmp_path / "audited" / f"checkpoint-{STEPS}")["root"]
+    assert checkpoint["root"] == f"sha256:{saved}"
+    updates = [event["event_data"] for event in events(auditor, "policy.update")]
+    assert updates[-1]["root_after"] == checkpoint["root"]
+    # One of each step, though both ranks make it.
+    assert [update["step"] for update in updates] == list(range(1, STEPS + 1))
+    numbers = [event["event_data"] for event in events(auditor, "metric")]
+    assert sum("hyperparameters" in number for number in numbers) == 1
+    for rank in (None, 1):
+        steps = [
+            number["step"]
+            for number in numbers
+            if number.get("rank") == rank and "loss" in number.get("metrics", {})
+        ]
+        assert steps == list(range(1, STEPS + 1))
+
+    learned = [update["learned_from"]["annotations"] for update in updates]
+    annotations = events(auditor, "annotation")
+    if kind == "grpo":
+        asked = [sum(ranks) for ranks in zip(*(one["asked"] for one in told), strict=True)]
+        assert len(asked) == STEPS and all(all(one["asked"]) for one in told)
+        # Each update learned from what the reward function said in either rank.
+        assert learned == asked
+        assert len(annotations) == sum(asked)
+    else:
+        people = Counter(event["event_data"]["annotator_id"] for event in annotations)
+        assert sorted(people.values()) == [STEPS, STEPS]
+    (start_event,), (end,) = events(auditor, "run.start"), events(auditor, "run.end")
+    assert start_event["event_data"]["ranks"] == 2
+    assert end["event_data"]["outcome"] == "completed"
+    assert not events(auditor, "incident")
+    assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
 
 
 SHARDED = """

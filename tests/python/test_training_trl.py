@@ -28,7 +28,7 @@ from trl import (
 )
 
 from test_package import events, program, verdict
-from tiny import SENTENCES, llama, saved, tokenizer
+from tiny import SENTENCES, llama, tokenizer
 
 STEPS = 3
 
@@ -38,13 +38,8 @@ def auditor(tmp_path):
     return AuditableRLHF(model_name="tiny", base_dir=tmp_path / "audit")
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("start"))
-
-
-def settings(folder):
-    return {
+def settings(folder, changed=None):
+    given = {
         "output_dir": str(folder),
         "max_steps": STEPS,
         "per_device_train_batch_size": 2,
@@ -57,6 +52,7 @@ def settings(folder):
         "bf16": False,
         "learning_rate": 1e-2,
     }
+    return given | (changed or {})
 
 
 def pairs():
@@ -70,12 +66,12 @@ def pairs():
     )
 
 
-def dpo(start, folder, trainer=DPOTrainer, adapter=None, **more):
+def dpo(start, folder, trainer=DPOTrainer, adapter=None, changed=None, **more):
     set_seed(7)
     model = AutoModelForCausalLM.from_pretrained(start)
     return trainer(
         model=model,
-        args=DPOConfig(**settings(folder), max_length=64),
+        args=DPOConfig(**settings(folder, changed), max_length=64),
         train_dataset=pairs(),
         processing_class=tokenizer(),
         peft_config=adapter,
@@ -88,10 +84,14 @@ def length(completions, **_):
     return [float(len(text) % 5) if text else None for text in completions]
 
 
-def online(start, folder, trainer, config, **more):
+def online(start, folder, trainer, config, changed=None, **more):
     set_seed(7)
     args = config(
-        **settings(folder), num_generations=2, max_completion_length=8, temperature=1.0, beta=0.1
+        **settings(folder, changed),
+        num_generations=2,
+        max_completion_length=8,
+        temperature=1.0,
+        beta=0.1,
     )
     return trainer(
         model=str(start),
@@ -111,34 +111,34 @@ def rloo(start, folder, trainer=RLOOTrainer, **more):
     return online(start, folder, trainer, RLOOConfig, **more)
 
 
-def reward(start, folder, trainer=RewardTrainer, **more):
+def reward(start, folder, trainer=RewardTrainer, changed=None, **more):
     set_seed(7)
     return trainer(
         model=AutoModelForSequenceClassification.from_pretrained(start, num_labels=1),
-        args=RewardConfig(**settings(folder), max_length=64),
+        args=RewardConfig(**settings(folder, changed), max_length=64),
         train_dataset=pairs().remove_columns("prompt"),
         processing_class=tokenizer(),
         **more,
     )
 
 
-def kto(start, folder, trainer=KTOTrainer, **more):
+def kto(start, folder, trainer=KTOTrainer, changed=None, **more):
     set_seed(7)
     said = pairs().remove_columns("rejected").rename_column("chosen", "completion")
     return trainer(
         model=AutoModelForCausalLM.from_pretrained(start),
-        args=KTOConfig(**settings(folder), max_length=64),
+        args=KTOConfig(**settings(folder, changed), max_length=64),
         train_dataset=said.add_column("label", [True, False] * 6),
         processing_class=tokenizer(),
         **more,
     )
 
 
-def sft(start, folder, trainer=SFTTrainer, **more):
+def sft(start, folder, trainer=SFTTrainer, changed=None, **more):
     set_seed(7)
     return trainer(
         model=AutoModelForCausalLM.from_pretrained(start),
-        args=SFTConfig(**settings(folder), max_length=64),
+        args=SFTConfig(**settings(folder, changed), max_length=64),
         train_dataset=Dataset.from_dict({"text": SENTENCES * 4}),
         processing_class=tokenizer(),
         **more,

@@ -140,7 +140,7 @@ fn python(workspace: &Workspace) -> Result<()> {
     let python = toolchain::python(workspace)?;
     toolchain::training(workspace)?;
     toolchain::older_trl(workspace)?;
-    toolchain::package(workspace)?;
+    let wheel = toolchain::package(workspace)?;
     let module = |name: &str| {
         let mut command = Command::new(&python);
         command
@@ -154,7 +154,8 @@ fn python(workspace: &Workspace) -> Result<()> {
     let tests = shell::run_apart(
         module("pytest")
             .args(["-o", "cache_dir=.cache/pytest", "tests/python"])
-            .env("RLHF_AUDIT", workspace.rlhf_audit()?),
+            .env("RLHF_AUDIT", workspace.rlhf_audit()?)
+            .env("RLHF_AUDIT_WHEEL", wheel),
     );
     all([lint, format, tests])
 }

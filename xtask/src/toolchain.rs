@@ -224,8 +224,8 @@ fn fetch_layer(workspace: &Workspace, python: &Path, layer: &str) -> Result<()> 
     Ok(())
 }
 
-/// Builds our Python package, as a wheel that is installed into the interpreter.
-pub fn package(workspace: &Workspace) -> Result<()> {
+/// Builds our Python package, as a wheel that is installed into the interpreter; where the wheel is.
+pub fn package(workspace: &Workspace) -> Result<PathBuf> {
     let python = python(workspace)?;
     let wheels = workspace.cache().join("wheels");
     let _lock = workspace.lock()?;
@@ -246,7 +246,12 @@ pub fn package(workspace: &Workspace) -> Result<()> {
             .arg("--find-links")
             .arg(&wheels),
     )
-    .context("cannot install the wheel of the Python package")
+    .context("cannot install the wheel of the Python package")?;
+    let built = fs::read_dir(&wheels).context("cannot list .cache/wheels")?;
+    let mut built = built.flatten().map(|file| file.path());
+    built
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .context("maturin has left no wheel in .cache/wheels")
 }
 
 /// A Chromium that the browser tests can drive. `CHROMIUM` names one that is not on the path.

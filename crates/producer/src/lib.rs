@@ -100,7 +100,7 @@ pub use person::{Person, PersonRecord};
 pub use printable::printable;
 pub use privacy::{
     Cost, MIN_GROUP, Noise, PrivacyMode, PrivacyPlan, PrivacyReport, PrivacySettings, Released,
-    ReleasedValue, Round, RoundCost, RoundRequest,
+    ReleasedValue, Round, RoundCost, RoundRequest, privacy_report,
 };
 pub use publish::{
     Backoff, LogUrl, Publication, PublishOptions, PublishedIn, Publisher, RekorVersion, Services,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use privacy::accountant::{Delta, Rho};
-use producer::{LogReader, Noise, PrivacyPlan, PrivacyReport, Weighed};
+use producer::{LogReader, Noise, PrivacyPlan, Weighed};
 use pyo3::prelude::*;
 use serde_json::Value as Json;
 use trail::verify::Question;
@@ -42,12 +42,10 @@ pub fn read_events(py: Python<'_>, dir: PathBuf, kinds: Vec<String>) -> PyResult
     Ok(py.detach(events)?)
 }
 
-/// The report on a log's privacy budget, as JSON and in words.
+/// The report on a log's privacy, as JSON and in words.
 #[pyfunction]
 pub fn privacy_report(py: Python<'_>, dir: PathBuf) -> PyResult<(String, String)> {
-    let report = py.detach(|| PrivacyReport::read(&dir)).map_err(Failure::from)?;
-    let (json, text) =
-        report.map_or_else(PrivacyReport::unpromised, |report| (report.json(), report.text()));
+    let (json, text) = py.detach(|| producer::privacy_report(&dir)).map_err(Failure::from)?;
     Ok((json.to_string(), text))
 }
 

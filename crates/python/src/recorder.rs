@@ -243,6 +243,16 @@ impl Recorder {
         Ok(())
     }
 
+    /// A trainer begins with a batch: what is judged from here on, and what no update has learned from yet.
+    fn begin_batch(&self) {
+        self.place().begin_batch();
+    }
+
+    /// A trainer has worked on the batch: the next update learns from it.
+    fn use_batch(&self) {
+        self.place().use_batch();
+    }
+
     /// Has weights digested and logged, by the worker. `owners` keeps their memory, which stays as it is until
     /// `join` returns. `from_released` says that they learned from values released with noise only.
     #[pyo3(signature = (tensors, owners, step, metrics, policy, from_released=false))]

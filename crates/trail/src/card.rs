@@ -178,6 +178,11 @@ const CLAIMS: &[(&str, ClaimKind, &str)] = {
             Recomputed,
             "Every update starts from the weights that the last one left",
         ),
+        (
+            "privacy.examples.",
+            Asserted,
+            "Noise on gradients (DP-SGD), which protects a training example",
+        ),
         ("privacy.mode", Asserted, "What is released about ratings"),
         ("privacy.promise", Asserted, "Privacy budget of each annotator"),
         ("privacy.released", Recomputed, "Values released one by one, with noise"),
@@ -329,6 +334,7 @@ impl CardBuilder {
             EventType::Checkpoint => self.checkpoint(index, event),
             EventType::Incident => self.document("incident", index, event, INCIDENT),
             EventType::PrivacyRound => self.privacy_round(event),
+            EventType::Metric => self.dp_sgd(index, event),
             _ => {}
         }
     }
@@ -504,6 +510,15 @@ impl CardBuilder {
             let value = json!({"checkpoint": saved.name, "metrics": saved.metrics});
             let id = format!("metrics.{index}");
             self.single.push(claim(id, value, ClaimKind::Asserted, EVALUATION, evidence));
+        }
+    }
+
+    fn dp_sgd(&mut self, index: u64, event: &Event) {
+        let Some(said) = event.get("dp_sgd").filter(|said| said.is_map()) else { return };
+        if cbor::encode(said).is_ok_and(|bytes| bytes.len() <= MAX_INLINE) {
+            let evidence = vec![Pointer::Entry { entry: index }];
+            let (id, value) = (format!("privacy.examples.{index}"), cbor::to_json(said));
+            self.single.push(claim(id, value, ClaimKind::Asserted, PRIVACY, evidence));
         }
     }
 

@@ -186,6 +186,14 @@ def checkpoint(index, data, here):
         yield claim(f"metrics.{index}", value, "asserted", EVALUATION, here)
 
 
+def examples(index, data, here):
+    """What a trainer said of noise on gradients."""
+    said = data.get("dp_sgd")
+    if isinstance(said, dict) and len(cbor.encode(said)) <= MAX_INLINE:
+        value = cbor.to_json(said)
+        yield claim(f"privacy.examples.{index}", value, "asserted", PRIVACY, here)
+
+
 def document(data):
     """The document of an event, or what names it where it is large or not in the log."""
     if "document" in data and len(cbor.encode(data["document"])) <= MAX_INLINE:
@@ -213,6 +221,8 @@ def single(events):
                 yield claim(f"guideline.{index}", value, "committed", GUIDELINE, [*here, digest])
             case "checkpoint" if is_bytes(data.get("root"), 32):
                 yield from checkpoint(index, data, here)
+            case "metric":
+                yield from examples(index, data, here)
             case "evaluation" | "incident" as kind:
                 by = EVALUATION if kind == "evaluation" else INCIDENT
                 yield claim(f"{kind}.{index}", document(data), "asserted", by, here)

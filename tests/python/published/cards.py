@@ -68,6 +68,7 @@ def vectors():
             card_vector("sketches of weights", sketched()),
             card_vector("rounds under a privacy budget", private()),
             card_vector("rounds, and weights that learned", private(learned=True)),
+            card_vector("noise on gradients", examples()),
             card_vector("values released one by one, and learned from", released()),
             card_vector("values released, and others learned from", released(values_from=None)),
             card_vector("values released, and unnamed ones learned from", released(values_from="")),
@@ -126,6 +127,30 @@ def private(learned=False):
     ]
     if learned:
         events.append(("checkpoint", saved("final", "second")))
+    return run_of(events)
+
+
+def examples():
+    """What trainers say of DP-SGD, as long as a card takes it, and longer, and what is none."""
+    phase = {"noise_multiplier": 1.5, "rate": 0.25, "steps": 12}
+    said = {
+        "mechanism": "sampled-gaussian",
+        "unit": "training example",
+        "clip": 1.0,
+        "secure_noise": False,
+        "phases": [phase, {"noise_multiplier": 2.0, "steps": 1}],
+    }
+    # Its one key and the head of its text take nine bytes.
+    longest = {"note": "a" * (card.MAX_INLINE - 9)}
+    events = [
+        ("run.start", {}),
+        ("metric", {"step": 1, "metrics": {"loss": 0.5}}),
+        ("metric", {"step": 12, "dp_sgd": said}),
+        ("metric", {"dp_sgd": longest}),
+        ("metric", {"dp_sgd": {"note": longest["note"] + "a"}}),
+        ("metric", {"dp_sgd": "much noise"}),
+        ("evaluation", {"dp_sgd": said}),
+    ]
     return run_of(events)
 
 

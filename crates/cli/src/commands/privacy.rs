@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use producer::{Noise, PrivacyPlan, PrivacyReport};
+use producer::{Noise, PrivacyPlan};
 
 use crate::args::Privacy;
 use crate::failure::Done;
@@ -10,10 +10,7 @@ use crate::output::Output;
 
 pub fn run(args: &Privacy, output: &Output) -> Done {
     let (json, text) = match &args.dir {
-        Some(dir) => match PrivacyReport::read(dir)? {
-            Some(report) => (report.json(), report.text()),
-            None => PrivacyReport::unpromised(),
-        },
+        Some(dir) => producer::privacy_report(dir)?,
         None => {
             let plan = PrivacyPlan::new(noise(args), args.rate, args.steps, args.delta)?;
             (plan.json(), plan.text())

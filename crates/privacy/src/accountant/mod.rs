@@ -161,6 +161,12 @@ pub fn stated(steps: &Steps, delta: Delta) -> (Accountant, f64) {
     }
 }
 
+/// The ε of steps of several kinds, as DP-SGD takes them where noise, rate or both change meanwhile: by Rényi
+/// differential privacy, whose costs add up. 0 where there are none.
+pub fn rdp_of_all(steps: &[Steps], delta: Delta) -> f64 {
+    if steps.is_empty() { 0.0 } else { rdp::epsilon_of_all(steps, delta) }
+}
+
 /// The least noise multiplier, to six digits upwards, under which such steps stay within ε.
 pub fn noise_for(target: f64, rate: f64, count: u32, delta: Delta) -> Result<f64, StepsError> {
     if !(target > 0.0 && target <= 1e4) {

@@ -11,11 +11,30 @@ use super::{Delta, Steps};
 
 /// The least ε over all orders tried.
 pub fn epsilon(steps: &Steps, delta: Delta) -> f64 {
-    let at = |order: f64| {
-        let cost = f64::from(steps.count) * step_cost(steps, order);
-        cost + (-1.0 / order).ln_1p() - (delta.get() * order).ln() / (order - 1.0)
-    };
-    orders().map(at).fold(f64::INFINITY, f64::min).max(0.0)
+    let steps = std::slice::from_ref(steps);
+    orders().map(|order| at_order(steps, order, delta)).fold(f64::INFINITY, f64::min).max(0.0)
+}
+
+/// So many orders are passed over where the least ε is looked for.
+const STRIDE: usize = 8;
+
+/// The same of steps of several kinds, whatever the order they were made in: over some of the orders, and all those near
+/// the best of them, since every kind takes its time.
+pub fn epsilon_of_all(steps: &[Steps], delta: Delta) -> f64 {
+    let orders: Vec<f64> = orders().collect();
+    let at = |index: usize| at_order(steps, orders[index], delta);
+    let coarse = (0..orders.len()).step_by(STRIDE).map(|index| (index, at(index)));
+    let (best, least) =
+        coarse.min_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap_or((0, f64::INFINITY));
+    let near = best.saturating_sub(STRIDE - 1)..(best + STRIDE).min(orders.len());
+    near.filter(|index| *index != best).map(at).fold(least, f64::min).max(0.0)
+}
+
+/// ε by one order.
+fn at_order(steps: &[Steps], order: f64, delta: Delta) -> f64 {
+    let cost = |steps: &Steps| f64::from(steps.count) * step_cost(steps, order);
+    let cost: f64 = steps.iter().map(cost).sum();
+    cost + (-1.0 / order).ln_1p() - (delta.get() * order).ln() / (order - 1.0)
 }
 
 /// From 1.003 to 1,001, whole ones from 20 on, where they are close enough.

@@ -20,6 +20,7 @@ mod settings;
 mod shown;
 #[cfg(test)]
 mod survival;
+mod training;
 mod value;
 
 pub(crate) use batch::{Batches, Tally};
@@ -29,6 +30,7 @@ pub(crate) use repeat::Before;
 pub use report::{Cost, MIN_GROUP, PrivacyReport, RoundCost};
 pub use round::{Round, RoundRequest};
 pub use settings::{PrivacyMode, PrivacySettings};
+pub use shown::privacy_report;
 pub(crate) use value::{Drawn, Draws};
 pub use value::{Released, ReleasedValue};
 

@@ -1,12 +1,15 @@
 //! The report on a log's budget, as the command line program and the Python package show it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use trail::card::PRIVACY_SCOPE;
 
 use super::report::{Cost, MIN_GROUP, PrivacyReport};
 use super::settings::PrivacyMode;
+use super::training::{self, Training};
+use crate::error::Result;
 use crate::printable::printable;
 
 /// What there is to say of a log that promises nothing.
@@ -47,6 +50,24 @@ fn mechanism(mode: PrivacyMode) -> &'static str {
 fn not_protected(mode: PrivacyMode) -> Vec<&'static str> {
     let preferences = (mode == PrivacyMode::Strong).then_some(PREFERENCES);
     NOT_PROTECTED.into_iter().chain(preferences).collect()
+}
+
+/// The report on the privacy of a log, as JSON and in words: what was promised to annotators and spent of it, and, apart
+/// from that, what its trainings with DP-SGD cost. No key is needed and another process may be writing.
+///
+/// # Errors
+/// There is no log, or its files cannot be read.
+pub fn privacy_report(dir: &Path) -> Result<(Json, String)> {
+    let report = PrivacyReport::read(dir)?;
+    let delta = report.as_ref().map(|report| report.settings.delta);
+    let (mut json, mut text) =
+        report.map_or_else(PrivacyReport::unpromised, |report| (report.json(), report.text()));
+    let (training, words) = training::shown(&Training::read(dir)?, delta)?;
+    json["training"] = training;
+    if !words.is_empty() {
+        text = format!("{}\n{words}", text.trim_end());
+    }
+    Ok((json, text))
 }
 
 impl PrivacyReport {

@@ -27,7 +27,7 @@ from .errors import (
     RecordingFailed,
     Unsupported,
 )
-from .privacy import PrivacyConfig, PrivacyReport
+from .privacy import PrivacyConfig, PrivacyReport, TrainingPrivacy
 from .provenance import ChainVerification, ProvenanceReport
 from .report import RegulatoryReport
 
@@ -57,6 +57,7 @@ __all__ = [
     "ProvenanceReport",
     "RecordingFailed",
     "RegulatoryReport",
+    "TrainingPrivacy",
     "Unsupported",
     "__version__",
     "auditable",

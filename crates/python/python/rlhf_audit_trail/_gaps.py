@@ -70,6 +70,14 @@ class Forgiving:
         """As the recorder's."""
         self._try("metrics", 1, None, "numbers", *arguments)
 
+    def begin_batch(self) -> None:
+        """As the recorder's, which need not be able to record for it."""
+        self._recorder.begin_batch()
+
+    def use_batch(self) -> None:
+        """As the recorder's, which need not be able to record for it."""
+        self._recorder.use_batch()
+
     def weights(self, *arguments: Any) -> None:
         """As the recorder's."""
         self._try("updates", 1, None, "weights", *arguments)

@@ -13,7 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "rlhf_audit_trail")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "opacus",
+    "rlhf_audit_trail",
+)
 
 
 def libraries() -> dict[str, str]:

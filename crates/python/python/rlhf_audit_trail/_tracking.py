@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 
-from . import _inputs, _ranks, _started, _weights
+from . import _dp_sgd, _inputs, _ranks, _started, _weights
 from .errors import AuditError, BadInput
 
 # For type checkers alone: importing typing would take as long as all the rest.
@@ -31,6 +31,9 @@ class Tracking:
         self._trained: tuple[Any, _weights.Trained] | None = None
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self._hooks: list[Any] = []
+        # Opacus's optimizers, and what was said of them last.
+        self._private: dict[int, _dp_sgd.DpSgd] = {}
+        self._said_of_private: dict[str, Any] | None = None
 
     def last_model(self) -> Any:
         """The model last seen, if it is still there."""
@@ -53,6 +56,10 @@ class Tracking:
         step: int | None,
     ) -> None:
         self._meet(model)
+        if _dp_sgd.was_put_off(optimizer):
+            # The weights are what they were.
+            return
+        self.meet_optimizer(optimizer, made=1)
         self._steps = self._steps + 1 if step is None else step
         if optimizer is not None:
             numbers = _learning_rate(optimizer) | numbers
@@ -65,6 +72,32 @@ class Tracking:
         if optimizer is None:
             # Nothing says when the weights change next.
             self.recorder.join()
+
+    def begin_batch(self) -> None:
+        """A trainer begins with a batch: what is judged from here on. It may go over it in several updates."""
+        if self.ranks.rank == 0:
+            self.recorder.begin_batch()
+
+    def use_batch(self) -> None:
+        """A trainer has worked on its batch: the next update learns from it."""
+        if self.ranks.rank == 0:
+            self.recorder.use_batch()
+
+    def meet_optimizer(self, optimizer: Any, made: int = 0) -> None:
+        """Looks whether it is one of Opacus's, which has made so many steps."""
+        found = _dp_sgd.private(optimizer)
+        if found is None or id(found) in self._private or self.ranks.rank > 0:
+            return
+        met = self._private[id(found)] = _dp_sgd.DpSgd(found, made)
+        if met.hook is not None:
+            self.hook(met.hook)
+
+    def note_dp_sgd(self) -> None:
+        """Has logged what Opacus's optimizers did, where that is more than was logged last."""
+        said = _dp_sgd.told(list(self._private.values()))
+        if said is not None and said != self._said_of_private:
+            self.event("metric", {"step": self._steps, "dp_sgd": said})
+            self._said_of_private = said
 
     def measured(self, numbers: dict[str, float]) -> None:
         """Has numbers logged that were measured beside the steps."""
@@ -90,6 +123,7 @@ class Tracking:
         trouble: BaseException | None = self.trouble
         for step in (
             lambda: self.owner is not None and self.owner.finish(outcome == "completed"),
+            self.note_dp_sgd,
             lambda: self.recorder.end_run(outcome),
             self.recorder.close,
         ):
@@ -129,6 +163,7 @@ class Tracking:
         return self._trained[1].described()
 
     def _wait_before_next(self, optimizer: Any) -> None:
+        optimizer = _dp_sgd.inner(optimizer)
         if optimizer is None or optimizer in self._waiting:
             return
         if hasattr(optimizer, "register_step_pre_hook"):

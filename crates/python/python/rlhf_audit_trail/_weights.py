@@ -36,16 +36,26 @@ _DTYPES = {
 
 
 _FSDP = "FullyShardedDataParallel"
-_WRAPPERS = ("DistributedDataParallel", "DataParallel", "DeepSpeedEngine", _FSDP)
+_WRAPPERS = (
+    "DistributedDataParallel",
+    "DifferentiallyPrivateDistributedDataParallel",
+    "DataParallel",
+    "DeepSpeedEngine",
+    _FSDP,
+)
+# What Opacus makes of a model, of whatever kind.
+_OF_OPACUS = "AbstractGradSampleModule"
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside ``torch.compile``, wrappers of several processes and TRL's for PPO: what is saved of it."""
+    """The model inside ``torch.compile``, wrappers of several processes, Opacus's, and TRL's for PPO: what is saved."""
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif type(model).__name__ in _WRAPPERS:
             model = model.module
+        elif any(base.__name__ == _OF_OPACUS for base in type(model).__mro__):
+            model = model._module
         elif type(model).__name__ == "PolicyAndValueWrapper":
             model = model.policy
         elif getattr(model, "is_peft_model", False) and hasattr(model, "pretrained_model"):

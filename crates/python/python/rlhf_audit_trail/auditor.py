@@ -273,8 +273,10 @@ class AuditableRLHF:
         In another rank than 0 no weights are digested, and the numbers are logged under the rank's own.
 
         Args:
-            model: the model, or what ``torch.compile`` or DDP made of it.
-            optimizer: its learning rate is logged, and its next step waits for the digest.
+            model: the model, or what ``torch.compile``, DDP or Opacus made of it.
+            optimizer: its learning rate is logged, and its next step waits for the digest. Of Opacus's, the noise,
+                clipping norm, sampling rate and steps are logged at each checkpoint and when the run ends; a step that
+                ``BatchMemoryManager`` puts off is none.
             batch: a mapping; its named numbers are logged, and how many items it has. Contents are not.
             metrics: named numbers, for example the loss. Public.
             step: the optimizer's step; counted from 1 where it is not given.
@@ -339,6 +341,7 @@ class AuditableRLHF:
         if tracking.ranks.rank > 0:
             tracking.measured(numbers)
             return Checkpoint(name, None, None)
+        tracking.note_dp_sgd()
         if path is not None:
             return self._saved(name, path, numbers)
         described = _weights.described(_weights.saved(model))
@@ -451,7 +454,10 @@ class AuditableRLHF:
             return report.RegulatoryReport(*recorder.report(start, end, names))
 
     def get_privacy_report(self) -> PrivacyReport:
-        """What was spent of the budget promised to annotators."""
+        """What was spent of the budget promised to annotators; and, apart from it, what training with Opacus cost."""
+        if self._tracking is not None and self._tracking.ranks.rank == 0:
+            self._tracking.note_dp_sgd()
+            self._tracking.recorder.settle()
         return PrivacyReport.read(self.log_dir)
 
     def verify_provenance(

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from . import _saves
+from ._dp_sgd import inner
 from .auditor import AuditableRLHF
 from .errors import AuditError
 
@@ -65,6 +66,7 @@ class AuditCallback(TrainerCallback):
         tracking = self.auditor._tracked("trainer.train")
         tracking.started_with(args, state.global_step)
         self.auditor.watch(model)
+        tracking.meet_optimizer(kwargs.get("optimizer"))
         if optimizer is not None and hasattr(optimizer, "register_step_post_hook"):
             tracking.hook(optimizer.register_step_post_hook(self._after_step(model, state)))
 
@@ -127,6 +129,8 @@ class AuditCallback(TrainerCallback):
 
     def _log_saves(self) -> None:
         recorder = self.auditor._tracked("trainer.train").recorder
+        if self._unfinished:
+            self.auditor._tracked("trainer.train").note_dp_sgd()
         unfinished, self._unfinished = self._unfinished, []
         for name, path in unfinished:
             if self._ended:
@@ -152,13 +156,6 @@ class AuditCallback(TrainerCallback):
         # The trainer of PPO saves when it is told to, and does not stop.
         if self._saved_since_trouble:
             raise trouble
-
-
-def inner(optimizer: Any) -> Any:
-    """The optimizer inside Accelerate's: the one that steps only where a step is really made."""
-    while hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    return optimizer
 
 
 def _was_skipped(optimizer: Any) -> bool:

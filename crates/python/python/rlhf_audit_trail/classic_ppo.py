@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .callback import gradient_norm, inner, numbers_of
+from ._dp_sgd import inner
+from .callback import gradient_norm, numbers_of
 
 
 def audited_steps(trainer_class: type) -> type:
@@ -30,6 +31,7 @@ def audited_steps(trainer_class: type) -> type:
 
         def step(self, queries: Any, responses: Any, scores: Any, *args: Any, **kwargs: Any) -> Any:
             self._begin()
+            self._tracking.begin_batch()
             if self._scored_by is not None:
                 self._log_scores(queries, responses, scores)
             stats = super().step(queries, responses, scores, *args, **kwargs)
@@ -49,7 +51,8 @@ def audited_steps(trainer_class: type) -> type:
         def _stepped(self, optimizer: Any, *_: Any) -> None:
             self._optimizer_steps += 1
             numbers = {"optimizer_step": self._optimizer_steps} | gradient_norm(optimizer)
-            # One step() makes several of them.
+            # One step() makes several of them, each of what it was given.
+            self._tracking.use_batch()
             self.auditor.track_policy_update(
                 self.model, optimizer, metrics=numbers, step=self._steps + 1
             )

@@ -187,6 +187,54 @@ def _is_number(value: object) -> bool:
 
 
 @dataclass(frozen=True)
+class TrainingPrivacy:
+    """What training with Opacus (DP-SGD) cost, as a run last said: the producer's word.
+
+    It protects one training example, not all that one annotator gave: it is in no annotator's budget and is not to be
+    added to it.
+    """
+
+    entry: int
+    """The entry of the log that says so."""
+    unit: str | None
+    """What is protected: ``"training example"``."""
+    mechanism: str | None
+    """``"sampled-gaussian"``: noise on the sum of the clipped gradients of a sample of the examples."""
+    clip: float | None
+    """The norm that the gradient of an example is cut to, the last there was; None where nothing is cut."""
+    noise_multiplier: float | None
+    """The noise's standard deviation in clipping norms; None where it changed meanwhile: see ``phases``."""
+    rate: float | None
+    """The probability with which an example takes part in a step; None where it changed or is not known."""
+    steps: int | None
+    """How many steps there were that changed the weights."""
+    epsilon: float | None
+    """ε by the tighter accountant; None where none has a bound, for example without noise."""
+    delta: float
+    """The δ that it is stated at: the one promised to annotators, else 1e-5."""
+    by_accountant: dict[str, float | None]
+    """ε by ``"rdp"`` and by ``"pld"``, where that covers such steps: of one kind."""
+    phases: list[dict[str, Any]]
+    """Steps in a row of the same ``noise_multiplier`` and ``rate``, ``steps`` of each."""
+
+    @classmethod
+    def _of(cls, told: dict[str, Any]) -> TrainingPrivacy:
+        phases = told["phases"] or []
+        noises = {phase.get("noise_multiplier") for phase in phases}
+        rates = {phase.get("rate") for phase in phases}
+        return cls(
+            noise_multiplier=noises.pop() if len(noises) == 1 else None,
+            rate=rates.pop() if len(rates) == 1 else None,
+            phases=phases,
+            **{
+                name: told[name]
+                for name in ("entry", "unit", "mechanism", "clip", "steps", "epsilon", "delta")
+            },
+            by_accountant=told["by_accountant"],
+        )
+
+
+@dataclass(frozen=True)
 class PrivacyReport:
     """What was spent of the privacy budget."""
 
@@ -208,6 +256,8 @@ class PrivacyReport:
         "Privacy covers the released ratings only, not this log's training statistics or the model."
     )
     """What it does not cover."""
+    training: list[TrainingPrivacy] = field(default_factory=list)
+    """Of each run that trained with Opacus, what that cost: apart from all of the above."""
     report: dict[str, Any] = field(default_factory=dict, repr=False)
     """The whole report, as ``rlhf-audit privacy --json`` gives it: what each round cost, the distribution over
     annotators, mechanism, adjacency, assumptions, and what is not protected."""
@@ -233,6 +283,7 @@ class PrivacyReport:
             budget=report["epsilon"],
             rounds=len(released),
             remaining_rounds=report.get("remaining_rounds"),
+            training=[TrainingPrivacy._of(told) for told in report["training"]],
             report=report,
             text=text,
         )

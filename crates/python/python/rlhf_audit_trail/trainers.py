@@ -31,15 +31,25 @@ def auditable(trainer_class: type) -> type:
             def _calculate_rewards(
                 self, inputs: Any, prompts: Any, completions: Any, *args: Any, **kwargs: Any
             ) -> Any:
-                rewards = super()._calculate_rewards(inputs, prompts, completions, *args, **kwargs)
-                tracking = self.auditor._tracking
                 # No update learns from what is only evaluated.
-                if self.model.training and tracking is not None and tracking.trouble is None:
+                tracking = self.auditor._tracking if self.model.training else None
+                if tracking is not None:
+                    # Ranks meet while rewards are calculated: what any of them logs after that is of this batch.
+                    tracking.begin_batch()
+                rewards = super()._calculate_rewards(inputs, prompts, completions, *args, **kwargs)
+                if tracking is not None and tracking.trouble is None:
                     try:
                         _judging.log(self, prompts, completions, rewards)
                     except AuditError as error:
                         self._audit_callback._failed(error, self.control)
                 return rewards
+
+            def training_step(self, *args: Any, **kwargs: Any) -> Any:
+                # Of the loss of completions that were judged now, or for an update before it (`num_iterations`).
+                loss = super().training_step(*args, **kwargs)
+                if self.auditor._tracking is not None:
+                    self.auditor._tracking.use_batch()
+                return loss
 
     Audited.__name__ = Audited.__qualname__ = f"Auditable{trainer_class.__name__}"
     Audited.__doc__ = f"``{trainer_class.__name__}`` with ``auditor=...``: records its training in the auditor's log."
