@@ -128,6 +128,38 @@ def test_weights_that_change_unlogged_break_the_chain(auditor):
     assert found.report["verdict"] == "self-consistent"
 
 
+def test_a_checkpoint_that_is_logged_when_training_has_gone_on_begins_where_it_was(tmp_path):
+    auditor = AuditableRLHF("tiny", base_dir=tmp_path, weights="full")
+    model = torch.nn.Linear(4, 4)
+
+    def update():
+        with torch.no_grad():
+            model.weight += 1
+        auditor.track_policy_update(model)
+
+    with auditor.track_training("run"):
+        auditor.watch(model)
+        update()
+        safetensors.torch.save_file(model.state_dict(), tmp_path / "first.safetensors")
+        update()
+        auditor.checkpoint(name="first", path=tmp_path / "first.safetensors")
+        update()
+        auditor.checkpoint(name="last")
+    chain = auditor.verify_provenance("first", "last").chain_verification
+    assert (chain.unbroken, chain.updates) == (True, 2)
+    # Weights that no update has left: they begin where they are logged.
+    with auditor.track_training("run"):
+        auditor.watch(model)
+        update()
+        other = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+        safetensors.torch.save_file(other, tmp_path / "other.safetensors")
+        auditor.checkpoint(name="other", path=tmp_path / "other.safetensors")
+        update()
+        auditor.checkpoint(name="end")
+    assert auditor.verify_provenance("other", "end").chain_verification.unbroken is False
+    assert auditor.verify_provenance("last", "last").chain_verification.updates == 0
+
+
 def test_the_optimizers_next_step_waits_for_the_digest(tmp_path):
     """Many steps of weights large enough to be digested when the next step is there."""
     auditor = AuditableRLHF("wide", base_dir=tmp_path, weights="full")

@@ -12,7 +12,7 @@ from opacus.optimizers import DPOptimizer
 from opacus.schedulers import ExponentialNoise
 from opacus.utils.batch_memory_manager import BatchMemoryManager
 from rlhf_audit_trail import AuditableRLHF, PrivacyConfig
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from test_package import events, program, rate, verdict
@@ -36,6 +36,11 @@ class Scorer(torch.nn.Module):
     def forward(self, features, labels, **_):
         loss = (self.layers(features).squeeze(-1) - labels).square().mean()
         return {"loss": loss}
+
+
+def named(batch):
+    """A batch as a trainer takes it."""
+    return dict(zip(("features", "labels"), batch, strict=True))
 
 
 def examples():
@@ -262,10 +267,19 @@ class Clears(TrainerCallback):
         optimizer.zero_grad()
 
 
-def test_a_trainer_with_opacuss_optimizer_is_on_record(tmp_path):
-    model, optimizer, _, engine = made_private()
+@pytest.mark.parametrize("drawn", ["poisson", "other"])
+def test_a_trainer_with_opacuss_optimizer_is_on_record(tmp_path, drawn):
+    model, optimizer, loader, engine = made_private()
     auditor = AuditableRLHF("tiny", base_dir=tmp_path / "audit", weights="full")
     counted = changed_weights(model, optimizer)
+    collate = loader.collate_fn
+    loader.collate_fn = lambda rows: named(collate(rows))
+
+    class Draws(Trainer):
+        def get_train_dataloader(self):
+            # The trainer's own goes over all examples in turn, which Opacus's accountant knows nothing of.
+            return super().get_train_dataloader() if drawn == "other" else loader
+
     arguments = TrainingArguments(
         output_dir=str(tmp_path / "out"),
         max_steps=5,
@@ -277,12 +291,12 @@ def test_a_trainer_with_opacuss_optimizer_is_on_record(tmp_path):
         max_grad_norm=0.0,
         label_names=["labels"],
     )
-    rows = [{"features": features, "labels": labels} for features, labels in examples()]
     with auditor.track_training("run"):
-        Trainer(
+        Draws(
             model=model,
             args=arguments,
-            train_dataset=rows,
+            train_dataset=examples(),
+            data_collator=lambda rows: named(default_collate(rows)),
             optimizers=(optimizer, None),
             callbacks=[auditor.callback(), Clears()],
         ).train()
@@ -290,11 +304,16 @@ def test_a_trainer_with_opacuss_optimizer_is_on_record(tmp_path):
     updates = [event["event_data"] for event in events(auditor, "policy.update")]
     assert [update["step"] for update in updates] == [1, 2, 3, 4, 5]
     said = [event["event_data"] for event in events(auditor, "metric")]
-    said = [data["dp_sgd"]["phases"] for data in said if "dp_sgd" in data]
-    assert [phases[0]["steps"] for phases in said] == [3, 5]
+    said = [data["dp_sgd"] for data in said if "dp_sgd" in data]
+    assert [one["phases"][0]["steps"] for one in said] == [3, 5]
+    assert said[-1]["phases"][0]["rate"] == BATCH / EXAMPLES
     (training,) = auditor.get_privacy_report().training
-    assert training.steps == 5
-    assert 0.97 * spent(engine) < training.by_accountant["rdp"] <= 1.001 * spent(engine)
+    assert (training.steps, training.drawn) == (5, drawn)
+    if drawn == "poisson":
+        assert 0.97 * spent(engine) < training.by_accountant["rdp"] <= 1.001 * spent(engine)
+    else:
+        planned = program("privacy", "--plan", "--noise-multiplier", NOISE, "--steps", 5)
+        assert training.epsilon == planned["epsilon"] > 2 * spent(engine)
     assert verdict(auditor.log_dir)["verdict"] == "self-consistent"
 
 

@@ -36,6 +36,10 @@ print(json.dumps({"logged": logged.count, "foreign": sorted(foreign), "installed
 """
 
 
+def test_ci_names_the_wheel():
+    assert WHEEL, "RLHF_AUDIT_WHEEL must name the wheel in CI: `cargo xtask test python` does"
+
+
 def tags():
     """What the wheel says it runs on (https://packaging.python.org/specifications/binary-distribution-format)."""
     with zipfile.ZipFile(WHEEL) as wheel:

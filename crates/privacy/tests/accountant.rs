@@ -1,7 +1,9 @@
 //! How the accountants stand to each other; what others say is asked in tests/python/test_privacy.py.
 #![allow(clippy::unwrap_used)]
 
-use privacy::accountant::{Accountant, Delta, Rho, Steps, StepsError, noise_for, stated};
+use privacy::accountant::{
+    Accountant, Delta, Rho, Steps, StepsError, noise_for, rdp_of_all, stated,
+};
 use proptest::prelude::*;
 
 fn steps(noise: f64, rate: f64, count: u32) -> Steps {
@@ -23,6 +25,24 @@ fn the_exact_curve_meets_its_delta() {
             normal(mu / 2.0 - epsilon / mu) - epsilon.exp() * normal(-mu / 2.0 - epsilon / mu);
         assert!((met / 1e-5 - 1.0).abs() < 1e-6, "{noise} {count}: {met}");
     }
+}
+
+#[test]
+fn steps_of_several_kinds_cost_what_the_same_steps_of_one_kind_do() {
+    for (noise, rate, count, failure) in
+        [(1.1, 0.25, 40, 1e-5), (0.7, 1.0, 3, 1e-9), (4.0, 0.01, 9_000, 1e-7)]
+    {
+        let delta = delta(failure);
+        let together = Accountant::Rdp.epsilon(&steps(noise, rate, count), delta).unwrap();
+        let apart = [count / 3, count - count / 3].map(|count| steps(noise, rate, count));
+        let apart = rdp_of_all(&apart, delta);
+        assert!((apart / together - 1.0).abs() < 1e-9, "{apart} {together}");
+        // More of anything costs more.
+        let more = rdp_of_all(&[steps(noise, rate, count), steps(2.0 * noise, rate, 1)], delta);
+        let most = Accountant::Rdp.epsilon(&steps(noise, rate, count + 1), delta).unwrap();
+        assert!(together < more && more < most, "{together} {more} {most}");
+    }
+    assert_eq!(rdp_of_all(&[], delta(1e-5)), 0.0);
 }
 
 #[test]

@@ -27,7 +27,7 @@ const SAID: &str = "the producer's word: noise, rate and steps cannot be checked
 const SCOPE: &str = "one training example, whoever judged it; who is in several is protected less, and it counts against no annotator's budget";
 
 const SAMPLING: &str = "each example in each step independently, with probability `rate` (Poisson); shuffled batches are not covered. Where no \
-    rate is known, 1 is counted with";
+    rate is known, or batches were seen to be drawn otherwise, 1 is counted with";
 
 const SEVERAL_RUNS: &str = "runs that trained the same weights one after the other cost together more than each of them, where the later ones do not \
     count the steps of the earlier ones";
@@ -49,6 +49,9 @@ struct Phase {
     rate: Option<f64>,
     count: u64,
 }
+
+/// How batches were drawn, where it was seen that it was not by Poisson sampling.
+const OTHERWISE: &str = "other";
 
 /// What steps cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,8 +92,12 @@ impl Training {
     /// By each accountant; none where it has no bound.
     fn costs(&self, delta: Delta) -> Costs {
         let Some(phases) = &self.phases else { return Costs::default() };
+        let sampling = cbor::get(&self.said, "sampling").and_then(Value::as_text);
         let mut kinds: Vec<Phase> = Vec::new();
         for phase in phases.iter().filter(|phase| phase.count > 0) {
+            // An example that takes part in every step is protected least.
+            let rate = phase.rate.filter(|_| sampling != Some(OTHERWISE));
+            let phase = &Phase { rate, ..*phase };
             let alike = |kind: &&mut Phase| (kind.noise, kind.rate) == (phase.noise, phase.rate);
             match kinds.iter_mut().find(alike) {
                 Some(kind) => kind.count = kind.count.saturating_add(phase.count),
@@ -119,6 +126,7 @@ impl Training {
             "mechanism": cbor::get(&self.said, "mechanism").map(cbor::to_json),
             "clip": cbor::get(&self.said, "clip").map(cbor::to_json),
             "secure_noise": cbor::get(&self.said, "secure_noise").map(cbor::to_json),
+            "drawn": cbor::get(&self.said, "sampling").map(cbor::to_json),
             "phases": cbor::get(&self.said, "phases").map(cbor::to_json),
             "steps": self.steps(),
             "epsilon": costs.stated().map(|(_, epsilon)| epsilon),
@@ -153,6 +161,11 @@ impl Training {
                 text,
                 "  {} steps: noise multiplier {}, rate {rate}",
                 phase.count, phase.noise
+            );
+        }
+        if cbor::get(&self.said, "sampling").and_then(Value::as_text) == Some(OTHERWISE) {
+            text.push_str(
+                "  Batches were not drawn by Poisson sampling, so 1 is counted with for the rate\n",
             );
         }
         match costs.stated() {

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # So many kinds of steps are told one by one (`transparency/event.md`).
 _MOST = 64
 
+# So many samplers are looked for one inside the other.
+_DEEPEST = 8
+
 # Noise, rate where it is known, and how many steps in a row there were of these.
 Phase = tuple[float, "float | None", int]
 
@@ -46,16 +49,33 @@ def was_put_off(optimizer: Any) -> bool:
     return found is not None and bool(getattr(found, "_is_last_step_skipped", False))
 
 
+def sampling(loader: Any) -> str | None:
+    """How a data loader draws its batches: ``"poisson"``, as Opacus's does, or ``"other"``."""
+    if loader is None:
+        return None
+    sampler = loader
+    for _ in range(_DEEPEST):
+        # Of several processes, and of one.
+        if type(sampler).__name__.endswith("UniformWithReplacementSampler"):
+            return "poisson"
+        # Opacus's may be split into smaller batches (`sampler`), or shared out by Accelerate.
+        inside = getattr(sampler, "batch_sampler", None)
+        sampler = getattr(sampler, "sampler", None) if inside is None else inside
+    return "other"
+
+
 class DpSgd:
     """The steps of one of Opacus's optimizers.
 
     Args:
         optimizer: it.
         made: how many steps it has made, where nobody else has counted them.
+        drawn: how batches are drawn, where that can be seen.
     """
 
-    def __init__(self, optimizer: Any, made: int) -> None:
+    def __init__(self, optimizer: Any, made: int, drawn: str | None) -> None:
         self._optimizer = weakref.ref(optimizer)
+        self.drawn = drawn
         self.accountant = _accountant(optimizer)
         self._clip, self._is_secure = 0.0, False
         self._counted: list[Phase] = []
@@ -65,6 +85,10 @@ class DpSgd:
         self.hook: Any = None
         if self.accountant is None:
             self.hook = inner(optimizer).register_step_post_hook(self._stepped)
+
+    def is_of(self, optimizer: Any) -> bool:
+        """Whether it is this optimizer's."""
+        return self._optimizer() is optimizer
 
     def phases(self) -> list[Phase]:
         """All steps there were, by the accountant that is attached to the optimizer, else by our count."""
@@ -106,16 +130,21 @@ class DpSgd:
 
 def told(found: list[DpSgd]) -> dict[str, Any] | None:
     """What the log says of these optimizers together; None where they have made no step."""
-    one_each = {id(one.accountant or one): one for one in found}.values()
+    one_each = {
+        id(one if one.accountant is None else one.accountant): one for one in found
+    }.values()
     phases = [phase for one in one_each for phase in one.phases()]
     if not phases:
         return None
     clip = max(one.clip() for one in found)
+    drawn = {one.drawn for one in found}
+    drawn = "other" if "other" in drawn else drawn.pop() if len(drawn) == 1 else None
     return {
         "mechanism": "sampled-gaussian",
         "unit": "training example",
         **({"clip": clip} if math.isfinite(clip) else {}),
         "secure_noise": all(one.is_secure for one in found),
+        **({} if drawn is None else {"sampling": drawn}),
         "phases": [
             {"noise_multiplier": noise, "steps": steps} | ({} if rate is None else {"rate": rate})
             for noise, rate, steps in _fewer(phases)

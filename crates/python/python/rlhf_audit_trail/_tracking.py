@@ -32,7 +32,7 @@ class Tracking:
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self._hooks: list[Any] = []
         # Opacus's optimizers, and what was said of them last.
-        self._private: dict[int, _dp_sgd.DpSgd] = {}
+        self._private: list[_dp_sgd.DpSgd] = []
         self._said_of_private: dict[str, Any] | None = None
 
     def last_model(self) -> Any:
@@ -83,18 +83,20 @@ class Tracking:
         if self.ranks.rank == 0:
             self.recorder.use_batch()
 
-    def meet_optimizer(self, optimizer: Any, made: int = 0) -> None:
-        """Looks whether it is one of Opacus's, which has made so many steps."""
+    def meet_optimizer(self, optimizer: Any, made: int = 0, loader: Any = None) -> None:
+        """Looks whether it is one of Opacus's, which has made so many steps, of batches from this data loader."""
         found = _dp_sgd.private(optimizer)
-        if found is None or id(found) in self._private or self.ranks.rank > 0:
+        known = found is None or any(one.is_of(found) for one in self._private)
+        if known or self.ranks.rank > 0:
             return
-        met = self._private[id(found)] = _dp_sgd.DpSgd(found, made)
+        met = _dp_sgd.DpSgd(found, made, _dp_sgd.sampling(loader))
+        self._private.append(met)
         if met.hook is not None:
             self.hook(met.hook)
 
     def note_dp_sgd(self) -> None:
         """Has logged what Opacus's optimizers did, where that is more than was logged last."""
-        said = _dp_sgd.told(list(self._private.values()))
+        said = _dp_sgd.told(self._private)
         if said is not None and said != self._said_of_private:
             self.event("metric", {"step": self._steps, "dp_sgd": said})
             self._said_of_private = said

@@ -66,7 +66,7 @@ class AuditCallback(TrainerCallback):
         tracking = self.auditor._tracked("trainer.train")
         tracking.started_with(args, state.global_step)
         self.auditor.watch(model)
-        tracking.meet_optimizer(kwargs.get("optimizer"))
+        tracking.meet_optimizer(kwargs.get("optimizer"), loader=kwargs.get("train_dataloader"))
         if optimizer is not None and hasattr(optimizer, "register_step_post_hook"):
             tracking.hook(optimizer.register_step_post_hook(self._after_step(model, state)))
 

@@ -206,6 +206,9 @@ class TrainingPrivacy:
     """The noise's standard deviation in clipping norms; None where it changed meanwhile: see ``phases``."""
     rate: float | None
     """The probability with which an example takes part in a step; None where it changed or is not known."""
+    drawn: str | None
+    """How batches were drawn, where that could be seen: ``"poisson"``, as ``epsilon`` needs it, or ``"other"``: then it
+    is stated as if every example was in every step. In a loop of your own it cannot be seen: None."""
     steps: int | None
     """How many steps there were that changed the weights."""
     epsilon: float | None
@@ -228,9 +231,11 @@ class TrainingPrivacy:
             phases=phases,
             **{
                 name: told[name]
-                for name in ("entry", "unit", "mechanism", "clip", "steps", "epsilon", "delta")
+                for name in (
+                    *("entry", "unit", "mechanism", "clip", "drawn", "steps"),
+                    *("epsilon", "delta", "by_accountant"),
+                )
             },
-            by_accountant=told["by_accountant"],
         )
 
 

@@ -61,7 +61,8 @@ def verify(dir: Path, start: str, end: str) -> ProvenanceReport:
     first, last = (_find(events, name) for name in (start, end))
     if first > last:
         raise BadInput(f"the checkpoint {end!r} was logged before {start!r}; swap the two")
-    chain = _chain(events[first : last + 1])
+    since = first if first == last else _since(events, first)
+    chain = _chain([events[first], *events[since:first], *events[first + 1 : last + 1]])
     is_valid = report["verdict"] != "failed" and chain.unbroken is not False
     return ProvenanceReport(is_valid, report["root"], chain, report["size"], report)
 
@@ -75,6 +76,18 @@ def _find(events: list[dict[str, Any]], name: str) -> int:
             f"no checkpoint {name!r} is in this log; there are: {', '.join(known[-20:]) or 'none'}"
         )
     return named[-1]
+
+
+def _since(events: list[dict[str, Any]], first: int) -> int:
+    """From where on the weights of a checkpoint may have moved: it is logged when all of it is saved, and training may
+    have gone on meanwhile."""
+    root = events[first]["event_data"]["root"]
+    for at in range(first - 1, -1, -1):
+        if events[at]["event_type"] == "run.start":
+            break
+        if events[at]["event_data"].get("root_after") == root:
+            return at + 1
+    return first
 
 
 def _chain(events: list[dict[str, Any]]) -> ChainVerification:
