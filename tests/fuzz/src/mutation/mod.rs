@@ -46,6 +46,7 @@ impl Frame {
         let (head, lengths) = match target {
             "anchor" | "trusted_root" => (0, 1),
             "shards" => (0, 2),
+            "derived" => (0, usize::MAX),
             "sealed" => (1, usize::MAX),
             "watch" | "witness" => (4, 0),
             _ => (0, 0),

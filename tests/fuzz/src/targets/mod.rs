@@ -4,6 +4,7 @@ mod anchor;
 mod card;
 mod cbor;
 mod checkpoint;
+mod derived;
 mod earlier;
 mod event;
 mod evidence;
@@ -48,6 +49,7 @@ targets![
     card,
     cbor,
     checkpoint,
+    derived,
     earlier,
     event,
     evidence,

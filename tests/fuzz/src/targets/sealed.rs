@@ -31,10 +31,7 @@ pub fn run(input: &[u8]) {
     let Some((&choices, rest)) = input.split_first() else { return };
     let mut parts = parts(rest).into_iter();
     let mut card = parts.next().unwrap_or_default().to_vec();
-    let mut entries: Vec<Vec<u8>> = parts
-        .filter(|entry| (MIN_ENCODED..=MAX_ENCODED).contains(&entry.len()))
-        .map(<[u8]>::to_vec)
-        .collect();
+    let mut entries = entries(parts);
     let size = entries.len();
     if choices & DERIVED != 0 {
         card = derive(&entries);
@@ -52,7 +49,8 @@ pub fn run(input: &[u8]) {
     verify::run(&bytes);
 }
 
-fn parts(mut rest: &[u8]) -> Vec<&[u8]> {
+/// Parts, each after its length in two bytes.
+pub fn parts(mut rest: &[u8]) -> Vec<&[u8]> {
     let mut parts = Vec::new();
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let (part, after) = after.split_at(after.len().min(u16::from_be_bytes(*length).into()));
@@ -62,7 +60,14 @@ fn parts(mut rest: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn derive(entries: &[Vec<u8>]) -> Vec<u8> {
+/// Those that a log would hold.
+pub fn entries<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let fits = |entry: &&[u8]| (MIN_ENCODED..=MAX_ENCODED).contains(&entry.len());
+    parts.filter(fits).map(<[u8]>::to_vec).collect()
+}
+
+/// The card that these entries give.
+pub fn derive(entries: &[Vec<u8>]) -> Vec<u8> {
     let mut builder = CardBuilder::default();
     for (index, entry) in (0..).zip(entries) {
         if let Ok(event) = Event::decode(entry) {
