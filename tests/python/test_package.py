@@ -476,6 +476,35 @@ def test_weights_may_change_while_a_saved_checkpoint_is_still_digested(auditor, 
     ]
 
 
+# Fewer bytes are copied, and digested from the copy; more are digested where they are.
+@pytest.mark.parametrize("elements", [1_000_000, 3_000_000])
+def test_weights_are_those_of_the_step_though_they_change_when_they_have_been_read(
+    auditor, tmp_path, elements
+):
+    drawn, path = np.random.default_rng(7), tmp_path / "model.safetensors"
+    weights = {"a": drawn.normal(size=elements).astype("f4"), "b": np.ones((3, 5), "f4")}
+    described = [
+        (name, "F32", list(value.shape), value.ctypes.data) for name, value in weights.items()
+    ]
+    roots, moved, first = [], [], weights["a"][:4].copy()
+    with auditor.track_training("run"):
+        recorder = auditor._tracked("test").recorder
+        for step in range(4):
+            save_file(weights, path)
+            roots.append(program("digest", path)["root"])
+            recorder.weights(described, weights, step, {}, "full")
+            recorder.join()
+            # As the optimizer's step does; what is read last is changed first.
+            weights["b"] += 1
+            weights["a"][: step + 1] = 0
+            moved.append(np.sqrt(15 + np.square(first[step], dtype="f8")))
+    updates = [event["event_data"] for event in events(auditor, "policy.update")]
+    assert [update["root_before"] for update in updates] == [f"sha256:{root}" for root in roots[:3]]
+    assert [update["root_after"] for update in updates] == [f"sha256:{root}" for root in roots[1:]]
+    assert [update["delta_l2"] for update in updates] == pytest.approx(moved[:3], rel=1e-9)
+    assert [update["changed"] for update in updates] == [16, 16, 16]
+
+
 def test_numbers_do_not_wait_for_annotations_that_are_being_written(auditor):
     many = 20_000
     with auditor.track_training("run"):
