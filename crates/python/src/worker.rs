@@ -261,7 +261,9 @@ impl Bench {
     }
 
     fn weights(&mut self, tensors: &Tensors, step: &Step, read: Read<'_>) -> Done<()> {
-        let (after, (delta, structure_changes)) = self.read(&tensors.held(), read)?;
+        let weighed = self.weigh(&tensors.held(), read);
+        // What was copied may be of other weights than the last that were digested.
+        let (after, (delta, structure_changes)) = weighed.inspect_err(|_| self.last = None)?;
         let Some(before) = self.last.take() else {
             self.first_seen(&after, step)?;
             self.last = Some(Before { weighed: after, first: true });
@@ -286,7 +288,7 @@ impl Bench {
     }
 
     /// Digests weights, and compares them with those before. They may change as soon as `read` is dropped.
-    fn read(&mut self, held: &[Held<'_>], read: Read<'_>) -> Done<(Weighed, (Delta, u64))> {
+    fn weigh(&mut self, held: &[Held<'_>], read: Read<'_>) -> Done<(Weighed, (Delta, u64))> {
         if held.iter().map(|tensor| tensor.bytes.len()).sum::<usize>() > COPIED {
             let weighed = Weighed::in_memory(held, &Cpu)?;
             return Ok((weighed, self.copied.replace(held)));
