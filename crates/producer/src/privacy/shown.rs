@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::printable::printable;
 
 /// What there is to say of a log that promises nothing.
-const NOTHING_NOISED: &str = "Nothing is noised in this log: no value in it that follows from ratings is private. Ratings are committed to, \
-    not shown; what follows from them (norms, losses, weights) can give them away.";
+const NOTHING_NOISED: &str = "Nothing is noised of what annotators gave: no value in this log that follows from ratings is private. Ratings are \
+    committed to, not shown; what follows from them (norms, losses, weights) can give them away.";
 
 const ONE_BY_ONE: &str = "discrete Gaussian noise on each clipped rating, drawn exactly in integers (Canonne, Kamath and Steinke 2020), and \
     randomised response (Warner 1965) for each preference; accounted for in zCDP";

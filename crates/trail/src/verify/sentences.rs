@@ -320,7 +320,7 @@ impl Sentences<'_> {
             } else if has(EventType::PrivacyRound) {
                 PRIVACY_SCOPE.to_owned()
             } else {
-                "That hidden votes and ratings stay hidden: no privacy mechanism is logged, and this log's \
+                "That hidden votes and ratings stay hidden: no privacy mechanism for them is logged, and this log's \
                  training statistics and the model can give them away."
                     .to_owned()
             });
