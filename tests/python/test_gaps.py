@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rlhf_audit_trail as audit
 from rlhf_audit_trail import AuditableRLHF, _gaps
+from rlhf_audit_trail._weights import Held
 
 from test_package import events, program, verdict
 
@@ -27,7 +28,8 @@ def rate(auditor, many=4):
 def weigh(auditor, values, step):
     """An update, as PyTorch's weights would make it."""
     described = [("w", "F32", [len(values)], values.ctypes.data)]
-    auditor._tracking.recorder.weights(described, values, step, {}, "full")
+    memory = Held(described, values, None, True)
+    auditor._tracking.recorder.weights(memory, step, {}, "full")
     auditor._tracking.recorder.join()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rlhf_audit_trail as audit
 from rlhf_audit_trail import AuditableRLHF, PrivacyConfig
+from rlhf_audit_trail._weights import Held
 from safetensors.numpy import save_file
 
 PROMPT, RESPONSE = "a prompt nobody may read", "a response nobody may read"
@@ -492,7 +493,7 @@ def test_weights_are_those_of_the_step_though_they_change_when_they_have_been_re
         for step in range(4):
             save_file(weights, path)
             roots.append(program("digest", path)["root"])
-            recorder.weights(described, weights, step, {}, "full")
+            recorder.weights(Held(described, weights, None, True), step, {}, "full")
             recorder.join()
             # As the optimizer's step does; what is read last is changed first.
             weights["b"] += 1

@@ -7,7 +7,8 @@ use std::thread;
 use weight_digest::compute::Digest;
 use weight_digest::engine::Engine;
 use weight_digest::part::{Held, Part};
-use weight_digest::tree;
+use weight_digest::sketch::Sketch;
+use weight_digest::tree::{self, TensorDigest};
 
 use crate::error::Result;
 use crate::weights::Weighed;
@@ -50,8 +51,24 @@ impl Weighed {
             std::iter::once(digest(first)).chain(joined).collect::<Result<Vec<_>>>()
         })?;
         let (tensors, sketch) = Part::join(&parts)?;
+        Ok(Self::of_tensors(tensors, sketch))
+    }
+
+    /// All of them together, which have no tensor in common: some were in this machine's memory, others on cards.
+    pub fn together(all: Vec<Self>) -> Self {
+        let (mut tensors, mut sketch) = (Vec::new(), Sketch::default());
+        for weighed in all {
+            tensors.extend(weighed.digest.tensors);
+            sketch.join(&weighed.sketch);
+        }
+        tensors.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Self::of_tensors(tensors, sketch)
+    }
+
+    /// Tensors that were digested elsewhere, sorted by name, and the sketch of all of them.
+    pub fn of_tensors(tensors: Vec<TensorDigest>, sketch: Sketch) -> Self {
         let bytes = tensors.iter().map(|tensor| tensor.length).sum();
-        Ok(Self { digest: Digest { root: tree::root(&tensors), tensors, bytes }, sketch })
+        Self { digest: Digest { root: tree::root(&tensors), tensors, bytes }, sketch }
     }
 }
 
@@ -108,6 +125,9 @@ mod tests {
         // In any order.
         let held: Vec<Held<'_>> = samples.iter().rev().map(Sample::held).collect();
         let weighed = Weighed::in_memory(&held, &Cpu).unwrap();
+        let apart = held.chunks(1).map(|one| Weighed::in_memory(one, &Cpu).unwrap()).collect();
+        let together = Weighed::together(apart);
+        assert_eq!((&together.digest, &together.sketch), (&saved.digest, &saved.sketch));
         assert_eq!((weighed.digest, weighed.sketch), (saved.digest, saved.sketch));
         let twice = [held.as_slice(), &held[..1]].concat();
         assert!(Weighed::in_memory(&twice, &Cpu).is_err());

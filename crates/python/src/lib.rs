@@ -9,6 +9,7 @@
 //! | `worker` | the thread that does what training need not wait for |
 //! | `reads` | what the worker has yet to read |
 //! | `place` | which annotations an update learned from |
+//! | `cards` | weights in the memory of cards that CUDA drives |
 //! | `tensors` | weights where they are, in the memory of PyTorch |
 //! | `reading` | a log's folder, read without its keys |
 //! | `report` | the regulatory report |
@@ -16,6 +17,7 @@
 //!
 //! The interpreter's lock is given up before anything is written, hashed or waited for.
 
+mod cards;
 mod failure;
 mod open_log;
 mod outbox;
@@ -33,6 +35,7 @@ use pyo3::prelude::*;
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<recorder::Recorder>()?;
+    module.add_function(wrap_pyfunction!(cards::open_card, module)?)?;
     module.add_function(wrap_pyfunction!(reading::verify_log, module)?)?;
     module.add_function(wrap_pyfunction!(reading::read_events, module)?)?;
     module.add_function(wrap_pyfunction!(reading::privacy_report, module)?)?;

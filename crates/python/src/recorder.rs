@@ -18,13 +18,14 @@ use trail::verify::{Question, verify};
 use trail::{EventType, cbor};
 use weight_digest::cpu::Cpu;
 
+use crate::cards::{self, OnCard};
 use crate::failure::{Done, Failure};
 use crate::open_log::{OpenLog, Shared, closed, lock};
 use crate::outbox::Outbox;
 use crate::place::Place;
 use crate::reads::What;
 use crate::report::{self, Written};
-use crate::tensors::{Described, Tensors};
+use crate::tensors::{InMemory, Tensors};
 use crate::worker::{Job, Step, Trouble, Worker};
 
 /// What a run says that ended without saying how, when the next one finds it.
@@ -253,21 +254,22 @@ impl Recorder {
         self.place().use_batch();
     }
 
-    /// Has weights digested and logged, by the worker. `owners` keeps their memory, which stays as it is until
-    /// `join` returns. `from_released` says that they learned from values released with noise only.
-    #[pyo3(signature = (tensors, owners, step, metrics, policy, from_released=false))]
-    #[allow(clippy::too_many_arguments)]
+    /// Has weights digested and logged, by the worker. Their memory stays as it is until `join` returns. `from_released`
+    /// says that they learned from values released with noise only.
+    #[pyo3(signature = (memory, step, metrics, policy, from_released=false))]
     fn weights(
         &self,
         py: Python<'_>,
-        tensors: Described,
-        owners: Py<PyAny>,
+        memory: InMemory,
         step: u64,
         metrics: BTreeMap<String, f64>,
         policy: String,
         from_released: bool,
     ) -> PyResult<()> {
-        let tensors = Tensors::new(tensors, owners)?;
+        let tensors = Tensors::new(memory)?;
+        if tensors.is_empty() {
+            return Err(no_weights().into());
+        }
         py.detach(|| {
             let learned_from = self.place().learn();
             let step = Step { step, metrics, learned_from, from_released, policy };
@@ -292,23 +294,31 @@ impl Recorder {
         Ok(())
     }
 
-    /// Digests weights in memory and logs them as a checkpoint. Returns the entry and their root, hex.
+    /// Digests weights and logs them as a checkpoint: those in memory, and those `on_cards` where they lie. Returns the entry
+    /// and their root, hex.
     fn checkpoint(
         &self,
         py: Python<'_>,
         name: &str,
-        tensors: Described,
-        owners: Py<PyAny>,
+        memory: InMemory,
+        on_cards: Vec<OnCard>,
         metrics: BTreeMap<String, f64>,
     ) -> PyResult<(u64, String)> {
-        let tensors = Tensors::new(tensors, owners)?;
-        let log = || -> Done<_> {
-            let weights = Weighed::in_memory(&tensors.held(), &Cpu)?;
-            let logged =
-                self.settled(|audit| Ok(audit.log_weighed_checkpoint(name, &weights, &metrics)?))?;
-            Ok((logged.first_index, hex::encode(weights.digest.root)))
+        let tensors = Tensors::new(memory)?;
+        if tensors.is_empty() && on_cards.is_empty() {
+            return Err(no_weights().into());
+        }
+        let weigh = || -> Done<_> {
+            let mut all = cards::weigh(&on_cards)?;
+            all.push(Weighed::in_memory(&tensors.held()?, &Cpu)?);
+            Ok(Weighed::together(all))
         };
-        Ok(py.detach(log)?)
+        let weighed = py.detach(weigh);
+        cards::tell(py)?;
+        let weights = weighed?;
+        let log =
+            || self.settled(|audit| Ok(audit.log_weighed_checkpoint(name, &weights, &metrics)?));
+        Ok((py.detach(log)?.first_index, hex::encode(weights.digest.root)))
     }
 
     /// Waits until the worker has read the weights that it was given: they may change then.
@@ -555,4 +565,8 @@ fn write_evidence(audit: &mut Audit, path: &Path) -> Done<()> {
         )));
     }
     Ok(write_whole(path, &bytes)?)
+}
+
+fn no_weights() -> Failure {
+    Failure::input("the model has no weights to digest")
 }

@@ -1,4 +1,5 @@
-//! Weights where they are, in the memory of PyTorch: no copy, whatever the element type.
+//! Weights where they are, in the memory of PyTorch: no copy, whatever the element type. Those on a device PyTorch has
+//! copied, or is about to.
 
 use pyo3::prelude::*;
 use weight_digest::dtype::Dtype;
@@ -7,13 +8,23 @@ use weight_digest::part::Held;
 use crate::failure::{Done, Failure};
 
 /// Tensors as the package describes them: name, type as safetensors spells it, shape, address of the first byte.
-pub type Described = Vec<(String, String, Vec<u64>, usize)>;
+type Described = Vec<(String, String, Vec<u64>, usize)>;
+
+/// What the package gives to be read: `_weights.Held`.
+#[derive(FromPyObject)]
+pub struct InMemory {
+    tensors: Described,
+    /// Python's tensors: as long as they are referred to, their memory is theirs.
+    owners: Py<PyAny>,
+    /// What to wait for first, where copies are under way.
+    ready: Option<Py<PyAny>>,
+}
 
 /// Contiguous tensors in the processor's memory, which they keep.
 pub struct Tensors {
     tensors: Vec<Tensor>,
-    /// Python's tensors: as long as they are referred to, their memory is theirs.
     _owners: Py<PyAny>,
+    ready: Option<Py<PyAny>>,
 }
 
 struct Tensor {
@@ -25,11 +36,10 @@ struct Tensor {
 }
 
 impl Tensors {
-    /// `owners` refers to all of them.
-    pub fn new(described: Described, owners: Py<PyAny>) -> Done<Self> {
-        if described.is_empty() {
-            return Err(Failure::input("the model has no weights to digest"));
-        }
+    /// # Errors
+    /// What is said of one makes no sense.
+    pub fn new(memory: InMemory) -> Done<Self> {
+        let InMemory { tensors: described, owners, ready } = memory;
         let tensors = described.into_iter().map(|(name, dtype, shape, address)| {
             let known = Dtype::from_name(&dtype);
             let length = known.and_then(|dtype| dtype.length(&shape));
@@ -43,12 +53,30 @@ impl Tensors {
                 ))),
             }
         });
-        Ok(Self { tensors: tensors.collect::<Done<_>>()?, _owners: owners })
+        Ok(Self { tensors: tensors.collect::<Done<_>>()?, _owners: owners, ready })
     }
 
-    /// The tensors. Nobody changes them while this is used: the package waits for it before the next optimizer step.
-    pub fn held(&self) -> Vec<Held<'_>> {
-        self.tensors.iter().map(Tensor::held).collect()
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// The tensors, when they are there. Nobody changes them while this is used: the package waits for it before the next
+    /// optimizer step, or, of copies, before the next are made.
+    ///
+    /// # Errors
+    /// A device could not copy them, or Python is ending.
+    pub fn held(&self) -> Done<Vec<Held<'_>>> {
+        if let Some(ready) = &self.ready {
+            let waited = Python::try_attach(|py| ready.call_method0(py, "wait").map(drop));
+            let waited = waited.ok_or_else(|| Failure::recording("Python is ending"))?;
+            waited.map_err(|error| {
+                Failure::recording(format!(
+                    "the weights were not copied from their device: {error}"
+                ))
+            })?;
+        }
+        Ok(self.tensors.iter().map(Tensor::held).collect())
     }
 }
 

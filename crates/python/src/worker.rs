@@ -261,7 +261,7 @@ impl Bench {
     }
 
     fn weights(&mut self, tensors: &Tensors, step: &Step, read: Read<'_>) -> Done<()> {
-        let weighed = self.weigh(&tensors.held(), read);
+        let weighed = tensors.held().and_then(|held| self.weigh(&held, read));
         // What was copied may be of other weights than the last that were digested.
         let (after, (delta, structure_changes)) = weighed.inspect_err(|_| self.last = None)?;
         let Some(before) = self.last.take() else {

@@ -1,14 +1,21 @@
 """The compiled extension. Use the package's own names instead; these may change without notice."""
 
 import os
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from typing_extensions import Self
 
 __version__: str
 
 _Budget: TypeAlias = tuple[str, float, float, float, float, float, int, int]
-_Described: TypeAlias = list[tuple[str, str, list[int], int]]
+
+class _InMemory(Protocol):
+    @property
+    def tensors(self) -> list[tuple[str, str, list[int], int]]: ...
+    @property
+    def owners(self) -> Any: ...
+    @property
+    def ready(self) -> Any | None: ...
 
 class Recorder:
     def __new__(
@@ -48,8 +55,7 @@ class Recorder:
     def use_batch(self) -> None: ...
     def weights(
         self,
-        tensors: _Described,
-        owners: Any,
+        memory: _InMemory,
         step: int,
         metrics: dict[str, float],
         policy: str,
@@ -57,7 +63,11 @@ class Recorder:
     ) -> None: ...
     def saved(self, name: str, path: str | os.PathLike[str], metrics: dict[str, float]) -> None: ...
     def checkpoint(
-        self, name: str, tensors: _Described, owners: Any, metrics: dict[str, float]
+        self,
+        name: str,
+        memory: _InMemory,
+        on_cards: list[tuple[str, str, list[int], int, int, int]],
+        metrics: dict[str, float],
     ) -> tuple[int, str]: ...
     def join(self) -> None: ...
     def settle(self) -> int: ...
@@ -70,6 +80,7 @@ class Recorder:
     def reopen(self, dir: str | os.PathLike[str], passphrase: str | None) -> int: ...
     def close(self) -> None: ...
 
+def open_card(number: int) -> str | None: ...
 def verify_log(dir: str | os.PathLike[str]) -> str: ...
 def read_events(dir: str | os.PathLike[str], kinds: list[str]) -> str: ...
 def privacy_report(dir: str | os.PathLike[str]) -> tuple[str, str]: ...

@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 
-from . import _dp_sgd, _inputs, _ranks, _started, _weights
+from . import _device, _dp_sgd, _inputs, _ranks, _started, _weights
 from .errors import AuditError, BadInput
 
 # For type checkers alone: importing typing would take as long as all the rest.
@@ -29,6 +29,9 @@ class Tracking:
         self._steps = 0
         self._model: Any = None
         self._trained: tuple[Any, _weights.Trained] | None = None
+        # Of the weights that are digested, whether some are copied from a device, and whether some are read in place.
+        self._is_copied, self._is_in_place = False, True
+        self._beside = _device.Beside()
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self._hooks: list[Any] = []
         # Opacus's optimizers, and what was said of them last.
@@ -42,7 +45,7 @@ class Tracking:
     def watch(self, policy: str, model: Any) -> None:
         self._meet(model)
         if policy != "scalars":
-            self.recorder.weights(*self._described(policy, model), self._steps, {}, policy)
+            self.recorder.weights(self._described(policy, model), self._steps, {}, policy)
             # No optimizer is known yet whose next step could wait.
             self.recorder.join()
 
@@ -68,7 +71,7 @@ class Tracking:
             return
         self._wait_before_next(optimizer)
         described = self._described(policy, model)
-        self.recorder.weights(*described, self._steps, numbers, policy, self.from_released)
+        self.recorder.weights(described, self._steps, numbers, policy, self.from_released)
         if optimizer is None:
             # Nothing says when the weights change next.
             self.recorder.join()
@@ -156,13 +159,26 @@ class Tracking:
         self._model = weakref.ref(model)
         self._trained = None
 
-    def _described(self, policy: str, model: Any) -> tuple[Any, Any]:
+    def _described(self, policy: str, model: Any) -> _weights.Held:
         model = _weights.whole(model)
+        if self._is_copied:
+            # What was copied last is in the memory that is written to now.
+            self.recorder.join()
         if policy != "lora":
-            return _weights.described(_weights.saved(model))
-        if self._trained is None or self._trained[0]() is not model:
-            self._trained = (weakref.ref(model), _weights.Trained(model))
-        return self._trained[1].described()
+            described = _weights.described(_weights.saved(model), self._beside)
+        else:
+            if self._trained is None or self._trained[0]() is not model:
+                self._trained = (weakref.ref(model), _weights.Trained(model))
+            described = self._trained[1].described(self._beside)
+        self._is_copied, self._is_in_place = described.ready is not None, described.in_place
+        return described
+
+    def _before_step(self, *_: Any) -> None:
+        """The optimizer is about to change the weights."""
+        if self._is_copied:
+            self._beside.hold_back()
+        if self._is_in_place:
+            self.recorder.join()
 
     def _wait_before_next(self, optimizer: Any) -> None:
         optimizer = _dp_sgd.inner(optimizer)
@@ -170,7 +186,7 @@ class Tracking:
             return
         if hasattr(optimizer, "register_step_pre_hook"):
             self._waiting.add(optimizer)
-            self.hook(optimizer.register_step_pre_hook(lambda *_: self.recorder.join()))
+            self.hook(optimizer.register_step_pre_hook(self._before_step))
         else:
             raise BadInput(
                 f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}: its next step has to wait"

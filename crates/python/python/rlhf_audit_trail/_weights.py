@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 
+from . import _device
 from .errors import BadInput, Unsupported
 
 # For type checkers alone: importing typing would take as long as all the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._device import Beside
 
 # As safetensors spells them (https://github.com/huggingface/safetensors).
 _DTYPES = {
@@ -138,19 +142,43 @@ _SHARDED = (
 )
 
 
-def described(tensors: dict[str, Any]) -> tuple[list[tuple[str, str, list[int], int]], list[Any]]:
-    """Names, types, shapes and addresses, and what has to live as long as the addresses are used.
+# What the engine reads: of each tensor its name, type, shape and address; what has to live as long as the addresses are
+# used; and what to wait for first. Whether some of it is the model's own memory. And what it reads on cards, of each its card and
+# stream besides.
+Held = namedtuple("Held", "tensors owners ready in_place on_cards", defaults=((),))
 
-    Tensors on a device, and those that are not contiguous, are copied; others are not.
+
+def described(tensors: dict[str, Any], beside: Beside) -> Held:
+    """What the engine reads of these tensors.
+
+    Those in the processor's memory are read in place, unless they are not contiguous. Those on devices are copied `beside` the
+    training.
     """
-    found, owners = [], []
-    for name, value in tensors.items():
-        value = _readable(name, value)
+    tensors = _checked(tensors)
+    far = {name: value for name, value in tensors.items() if value.device.type != "cpu"}
+    near = {name: value.contiguous() for name, value in (tensors | beside.take(far)).items()}
+    found = [(*_said(name, value), value.data_ptr()) for name, value in near.items()]
+    is_in_place = len(far) < len(tensors)
+    return Held(found, list(near.values()), beside if far else None, is_in_place)
+
+
+def described_at_once(tensors: dict[str, Any]) -> Held:
+    """The same for an engine that reads them while the training waits: on NVIDIA's cards where they lie."""
+    near, on_cards, owners = [], [], []
+    for name, value in _checked(tensors).items():
+        value = value.contiguous()
+        card = _device.card(value)
+        if card is None:
+            value = value.cpu()
+            near.append((*_said(name, value), value.data_ptr()))
+        else:
+            on_cards.append((*_said(name, value), value.data_ptr(), *card))
         owners.append(value)
-        found.append((name, _DTYPES[str(value.dtype)], list(value.shape), value.data_ptr()))
-    if not found:
-        raise BadInput("the model has no parameters, so there are no weights to log")
-    return found, owners
+    return Held(near, owners, None, True, on_cards)
+
+
+def _said(name: str, value: Any) -> tuple[str, str, list[int]]:
+    return name, _DTYPES[str(value.dtype)], list(value.shape)
 
 
 class Trained:
@@ -158,20 +186,22 @@ class Trained:
 
     def __init__(self, model: Any) -> None:
         self._tensors = trainable(model)
-        self._described: tuple[list[Any], list[Any]] | None = None
+        self._described: Held | None = None
         self._places: list[Any] = []
 
-    def described(self) -> tuple[list[Any], list[Any]]:
+    def described(self, beside: Beside) -> Held:
         """As :func:`described`, of what they are now."""
-        if self._described is not None and self._places == self._here():
-            return self._described
-        found = described(self._tensors)
+        known = self._described if self._places == self._here() else None
+        if known is not None and (known.ready is None or beside.again()):
+            return known
+        found = described(self._tensors, beside)
         self._places = self._here()
-        # The next change leaves copies behind.
-        in_place = all(
-            one[3] == place[0] for one, place in zip(found[0], self._places, strict=True)
+        # The next change leaves copies behind, but for those that are made again.
+        is_current = all(
+            value.device.type != "cpu" or one[3] == value.data_ptr()
+            for one, value in zip(found.tensors, self._tensors.values(), strict=True)
         )
-        self._described = found if in_place else None
+        self._described = found if is_current else None
         return found
 
     def _here(self) -> list[Any]:
@@ -181,7 +211,16 @@ class Trained:
         ]
 
 
-def _readable(name: str, value: Any) -> Any:
+def _checked(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Tensors that can be digested, apart from how they came to be."""
+    if not tensors:
+        raise BadInput("the model has no parameters, so there are no weights to log")
+    for name, value in tensors.items():
+        _check(name, value)
+    return {name: value.detach() for name, value in tensors.items()}
+
+
+def _check(name: str, value: Any) -> None:
     if not hasattr(value, "data_ptr"):
         raise BadInput(f"the model's state `{name}` is a {type(value).__name__}, not a tensor")
     if _is_a_part(value):
@@ -194,7 +233,3 @@ def _readable(name: str, value: Any) -> Any:
         raise Unsupported(
             f"the tensor `{name}` is of type {value.dtype}, which safetensors has no name for"
         )
-    value = value.detach()
-    if value.device.type != "cpu":
-        value = value.cpu()
-    return value.contiguous()

@@ -59,7 +59,7 @@ class AuditableRLHF:
         weights: which weights are digested at an update. ``"scalars"``: none, only numbers. ``"lora"``: those that are
             trained, at each update. ``"every_n"``: all, at every ``every_n``-th update. ``"full"``: all, at each update.
             By default ``"lora"`` for a PEFT model, else ``"scalars"``. A copy of what is digested is kept in memory; of up to 8 MiB
-            two, so that the optimizer need not wait for the digest.
+            one more, so that the optimizer need not wait for the digest, and of what lies on a device one more, page-locked.
         every_n: how many updates lie between two digests, with ``weights="every_n"``.
         on_record_failure: what a trainer does when nothing more can be recorded: ``"save_and_stop"`` has it save a
             checkpoint, stop, and raise when the ``track_training`` block ends; ``"stop"`` raises at once. Calls that
@@ -344,8 +344,8 @@ class AuditableRLHF:
         tracking.note_dp_sgd()
         if path is not None:
             return self._saved(name, path, numbers)
-        described = _weights.described(_weights.saved(model))
-        index, root = tracking.recorder.checkpoint(name, *described, numbers)
+        held = _weights.described_at_once(_weights.saved(model))
+        index, root = tracking.recorder.checkpoint(name, held, list(held.on_cards), numbers)
         return Checkpoint(name, index, root)
 
     def _saved(
