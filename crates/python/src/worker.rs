@@ -125,8 +125,7 @@ impl Worker {
         if let Some(what) = read {
             self.reads.add(what);
         }
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
-        if matches!(sent, Some(Ok(()))) {
+        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()) {
             return Ok(());
         }
         if let Some(what) = read {
