@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
@@ -29,8 +29,8 @@ pub struct Edges {
     addresses: HashMap<usize, u64>,
     /// The workspace's root.
     root: PathBuf,
-    /// The lines of the files that were looked up.
-    lines: RefCell<HashMap<PathBuf, Vec<String>>>,
+    /// The lines of derived code in the files that were looked up.
+    derived: RefCell<HashMap<PathBuf, Vec<RangeInclusive<u32>>>>,
 }
 
 impl Edges {
@@ -43,7 +43,7 @@ impl Edges {
         let addresses = addresses(&fs::read(fuzzer)?, table.begin..table.end)
             .with_context(|| format!("cannot read the edges of {}", fuzzer.display()))?;
         let (table, root) = (table.begin, root.to_owned());
-        Ok(Self { loader, table, addresses, root, lines: RefCell::default() })
+        Ok(Self { loader, table, addresses, root, derived: RefCell::default() })
     }
 
     /// Where in the workspace's own code these edges are. Numbers that are no edge's stand for nothing.
@@ -85,14 +85,30 @@ impl Edges {
 
     /// Whether somebody wrote the code of a line: not a `derive`, nor the compiler, which calls its own line 0.
     fn is_written(&self, file: &Path, line: u32) -> bool {
-        let mut lines = self.lines.borrow_mut();
-        let lines = lines.entry(file.to_owned()).or_insert_with(|| {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            text.lines().map(str::to_owned).collect()
-        });
-        let at = (line as usize).checked_sub(1).and_then(|at| lines.get(at));
-        at.is_some_and(|line| !line.trim_start().starts_with("#[derive("))
+        let mut derived = self.derived.borrow_mut();
+        let derived = derived
+            .entry(file.to_owned())
+            .or_insert_with(|| derived_lines(&fs::read_to_string(file).unwrap_or_default()));
+        line > 0 && !derived.iter().any(|lines| lines.contains(&line))
     }
+}
+
+/// The lines, from 1, of the types that something is derived for. A type has no code of its own: what is compiled from
+/// its lines, such as the reading of a field, a `derive` wrote. rustfmt ends each where its indentation ends.
+fn derived_lines(source: &str) -> Vec<RangeInclusive<u32>> {
+    let lines: Vec<&str> = source.lines().collect();
+    let starts = (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with("#[derive("));
+    let range = |start: usize| {
+        let indent = lines[start].len() - lines[start].trim_start().len();
+        let ends = |line: &&str| {
+            let (before, rest) = line.split_at_checked(indent).unwrap_or_default();
+            before.trim().is_empty()
+                && (rest == "}" || rest.ends_with(';') && !rest.starts_with(' '))
+        };
+        let length = lines[start..].iter().position(|line| ends(&line)).unwrap_or_default();
+        start as u32 + 1..=(start + length) as u32 + 1
+    };
+    starts.map(range).collect()
 }
 
 /// The edges' addresses, by their numbers: the table has pairs of an address and its flags, and as the program can be
@@ -118,6 +134,37 @@ fn address(line: &str, words: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_that_something_is_derived_for_has_no_code_that_anybody_wrote() {
+        let source = "\
+use std::fmt;
+
+/// A card.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    pub v: u64,
+}
+
+#[derive(Debug)]
+struct Unit;
+
+#[derive(Debug)]
+struct Tuple(
+    String,
+);
+
+mod tests {
+    #[derive(Debug)]
+    enum One {
+        A { b: u8 },
+    }
+    fn code() {}
+}
+";
+        assert_eq!(derived_lines(source), [4..=8, 10..=11, 13..=16, 19..=22]);
+    }
 
     #[test]
     fn addresses_are_read_from_what_libfuzzer_says() {
