@@ -3,7 +3,9 @@
 import pytest
 import safetensors.torch
 import torch
+from peft import LoraConfig, get_peft_model
 from rlhf_audit_trail import AuditableRLHF
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from test_package import events, program
 
@@ -42,3 +44,38 @@ def test_trained_weights_that_move_in_memory_are_digested_where_they_are(trainin
     logged = [event["event_data"]["root_after"] for event in events(auditor, "policy.update")]
     assert logged == [f"sha256:{root}" for root in roots]
     assert len(set(roots)) == len(roots)
+
+
+def moved(folder, merge):
+    """How far each update of an adapter of the embeddings moved, by the log. They are saved with it, frozen as they are."""
+    # Of a size that takes a moment to digest.
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=200_000,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    adapter = LoraConfig(r=2, target_modules=["embed_tokens"])
+    model = get_peft_model(LlamaForCausalLM(config), adapter)
+    optimizer = torch.optim.SGD([v for v in model.parameters() if v.requires_grad], lr=1.0)
+    auditor = AuditableRLHF("tiny", base_dir=folder, weights="full")
+    with auditor.track_training("run"):
+        auditor.watch(model)
+        for _ in range(2):
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+            auditor.track_policy_update(model, optimizer)
+            if merge:
+                model.merge_adapter()
+                model.unmerge_adapter()
+    return [event["event_data"]["delta_l2"] for event in events(auditor, "policy.update")]
+
+
+def test_an_adapter_that_is_merged_between_two_steps_is_recorded_as_it_was(tmp_path):
+    """As TRL does when it gives vLLM the weights: it merges the adapter into frozen ones, and takes it out again."""
+    plain, merged = moved(tmp_path / "plain", False), moved(tmp_path / "merged", True)
+    assert merged == pytest.approx(plain, rel=1e-4)

@@ -11,7 +11,12 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from rlhf_audit_trail import AuditableRLHF, _saves
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    Trainer,
+    set_seed,
+)
 from trl import (
     DPOConfig,
     DPOTrainer,
@@ -341,3 +346,12 @@ def test_nothing_is_left_of_the_model_for_others_to_see(auditor):
         auditor.watch(model)
         auditor.track_policy_update(model)
     assert set(vars(model)) == before and not model._forward_hooks
+
+
+def test_reward_functions_that_are_asked_another_way_are_not_left_out_in_silence():
+    class Other(Trainer):
+        def __init__(self, model, reward_funcs):
+            super().__init__(model)
+
+    with pytest.warns(UserWarning, match="reward functions of Other answer cannot be recorded"):
+        audit.auditable(Other)

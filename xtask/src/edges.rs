@@ -100,12 +100,12 @@ fn derived_lines(source: &str) -> Vec<RangeInclusive<u32>> {
     let starts = (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with("#[derive("));
     let range = |start: usize| {
         let indent = lines[start].len() - lines[start].trim_start().len();
-        let ends = |line: &&str| {
+        let ends = |line: &str| {
             let (before, rest) = line.split_at_checked(indent).unwrap_or_default();
             before.trim().is_empty()
                 && (rest == "}" || rest.ends_with(';') && !rest.starts_with(' '))
         };
-        let length = lines[start..].iter().position(|line| ends(&line)).unwrap_or_default();
+        let length = lines[start..].iter().position(|line| ends(line)).unwrap_or_default();
         start as u32 + 1..=(start + length) as u32 + 1
     };
     starts.map(range).collect()

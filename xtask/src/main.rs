@@ -29,7 +29,7 @@ usage: cargo xtask TASK
   test [PART...]       run all tests, or some of: rust, node, python, browser
   pkg [lean]           build the WebAssembly module, the npm package and verifier.html; lean:
                        without Sigstore bundles and ML-DSA-44
-  soak                 run the heavy tests, which take their time
+  soak [PART...]       run the heavy tests, which take their time, or some of: rust, vllm, fuzz
   fuzz [TARGET...] [--seconds N] [--keep]
                        let libFuzzer look for inputs that break a parser; --keep takes
                        what it reached into tests/fuzz/corpus
@@ -66,7 +66,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("test", parts) => suite::test(&workspace, parts),
         ("pkg", []) => pkg::build(&workspace, Module::Whole),
         ("pkg", [which]) if which == "lean" => pkg::build(&workspace, Module::Lean),
-        ("soak", []) => suite::soak(&workspace),
+        ("soak", parts) => suite::soak(&workspace, parts),
         ("fuzz", arguments) => fuzz::run(&workspace, arguments),
         ("services", arguments) => services::run(&workspace, arguments),
         ("bench", []) => suite::bench(&workspace),

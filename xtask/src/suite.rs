@@ -24,24 +24,21 @@ type Part = (&'static str, fn(&Workspace) -> Result<()>);
 const STAGES: [&[&[Part]]; 2] =
     [&[&[("rust", rust)]], &[&[("python", python)], &[("node", node), ("browser", browser)]]];
 
+/// What takes too long for every change: ignored Rust tests with `soak` in their name, a training whose texts come from
+/// vLLM, and some seconds of fuzzing for each target.
+const HEAVY: [Part; 3] = [("rust", heavy), ("vllm", vllm), ("fuzz", fuzz_all)];
+
 /// Runs the named parts of the suite, or all; one that fails does not keep the others from running.
 pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
-    let known: Vec<&str> = STAGES.concat().concat().into_iter().map(|(part, _)| part).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != "--").collect();
-    for name in &names {
-        ensure!(
-            known.contains(name),
-            "no part of the tests is called `{name}`; there are: {}",
-            known.join(", ")
-        );
-    }
-    let wanted = |part: &&Part| names.is_empty() || names.contains(&part.0);
+    let wanted = wanted(names, &STAGES.concat().concat())?;
     pkg::build(workspace, pkg::Module::Whole)?;
     let mut outcomes = Vec::new();
     for lanes in STAGES {
         let outcome = |part: &Part| outcome(workspace, part);
         thread::scope(|scope| {
-            let lane = |lane: &'static [Part]| lane.iter().filter(wanted).map(outcome).collect();
+            let wanted = |part: &&Part| wanted.contains(&part.0);
+            let lane =
+                move |lane: &'static [Part]| lane.iter().filter(wanted).map(outcome).collect();
             let lanes: Vec<ScopedJoinHandle<'_, Vec<Outcome>>> =
                 lanes.iter().map(|parts| scope.spawn(move || lane(parts))).collect();
             for lane in lanes {
@@ -49,6 +46,33 @@ pub fn test(workspace: &Workspace, names: &[String]) -> Result<()> {
             }
         });
     }
+    conclude(&outcomes)
+}
+
+/// Runs the named heavy parts, or all.
+pub fn soak(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let wanted = wanted(names, &HEAVY)?;
+    pkg::build(workspace, pkg::Module::Whole)?;
+    let parts = HEAVY.iter().filter(|part| wanted.contains(&part.0));
+    conclude(&parts.map(|part| outcome(workspace, part)).collect::<Vec<_>>())
+}
+
+/// Those of the parts that are named; all where none is.
+fn wanted(names: &[String], parts: &[Part]) -> Result<Vec<&'static str>> {
+    let known: Vec<&'static str> = parts.iter().map(|(part, _)| *part).collect();
+    let names: Vec<&String> = names.iter().filter(|name| *name != "--").collect();
+    for name in &names {
+        ensure!(
+            known.contains(&name.as_str()),
+            "no part of the tests is called `{name}`; there are: {}",
+            known.join(", ")
+        );
+    }
+    let is_wanted = |part: &&str| names.is_empty() || names.iter().any(|name| name == part);
+    Ok(known.into_iter().filter(is_wanted).collect())
+}
+
+fn conclude(outcomes: &[Outcome]) -> Result<()> {
     let lines: Vec<&str> = outcomes.iter().map(|outcome| outcome.line.as_str()).collect();
     say(lines.join(", "));
     ensure!(outcomes.iter().all(|outcome| outcome.passed), "not all tests passed");
@@ -72,30 +96,6 @@ fn outcome(workspace: &Workspace, (part, run): &Part) -> Outcome {
     }
     let word = if passed { "passed" } else { "FAILED" };
     Outcome { passed, line: format!("{part} {word} in {} s", start.elapsed().as_secs()) }
-}
-
-/// The proofs that take too long for every change: ignored Rust tests with `soak` in their name, and
-/// `tests/soak/`; then a few seconds of fuzzing for each target.
-pub fn soak(workspace: &Workspace) -> Result<()> {
-    pkg::build(workspace, pkg::Module::Whole)?;
-    toolchain::services(workspace)?;
-    toolchain::sigstore(workspace)?;
-    let rust = shell::run(workspace.cargo().args([
-        "test",
-        "--workspace",
-        "--exclude=xtask",
-        "--release",
-        "--no-fail-fast",
-        "--",
-        "--ignored",
-        "soak",
-    ]));
-    let node = match files(workspace, "tests/soak", ".test.mjs")? {
-        files if files.is_empty() => Ok(()),
-        files => node_test(workspace, files),
-    };
-    let fuzz = fuzz::run(workspace, &["--seconds", "20"].map(str::to_owned));
-    all([rust, node, fuzz])
 }
 
 /// The benchmarks, one after the other. They print figures and judge none.
@@ -158,6 +158,38 @@ fn python(workspace: &Workspace) -> Result<()> {
             .env("RLHF_AUDIT_WHEEL", wheel),
     );
     all([lint, format, tests])
+}
+
+fn heavy(workspace: &Workspace) -> Result<()> {
+    toolchain::services(workspace)?;
+    toolchain::sigstore(workspace)?;
+    shell::run(workspace.cargo().args([
+        "test",
+        "--workspace",
+        "--exclude=xtask",
+        "--release",
+        "--no-fail-fast",
+        "--",
+        "--ignored",
+        "soak",
+    ]))
+}
+
+fn vllm(workspace: &Workspace) -> Result<()> {
+    let python = toolchain::vllm(workspace)?;
+    toolchain::package(workspace)?;
+    toolchain::install_package(workspace, &python)?;
+    shell::run(
+        Command::new(&python)
+            .args(["-m", "pytest", "-o", "cache_dir=.cache/pytest"])
+            .arg("tests/python/test_training_vllm.py")
+            .current_dir(&workspace.root)
+            .env("RLHF_AUDIT", workspace.rlhf_audit()?),
+    )
+}
+
+fn fuzz_all(workspace: &Workspace) -> Result<()> {
+    fuzz::run(workspace, &["--seconds", "20"].map(str::to_owned))
 }
 
 fn node_test(workspace: &Workspace, files: Vec<PathBuf>) -> Result<()> {

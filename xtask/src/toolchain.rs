@@ -125,15 +125,23 @@ pub fn npm(workspace: &Workspace) -> Result<()> {
 
 /// A Python interpreter that has the packages of `tests/requirements.txt`.
 pub fn python(workspace: &Workspace) -> Result<PathBuf> {
-    let requirements = workspace.path("tests/requirements.txt");
-    let venv = workspace.cache().join("venv");
+    environment(workspace, "venv", "tests/requirements.txt")
+}
+
+/// One that has those of `tests/requirements-vllm.txt`: vLLM takes an older PyTorch than the other tests.
+pub fn vllm(workspace: &Workspace) -> Result<PathBuf> {
+    environment(workspace, "venv-vllm", "tests/requirements-vllm.txt")
+}
+
+fn environment(workspace: &Workspace, folder: &str, requirements: &str) -> Result<PathBuf> {
+    let venv = workspace.cache().join(folder);
     let installed_from = venv.join("installed-from.txt");
     let python = venv.join("bin/python");
     let _lock = workspace.lock()?;
-    if same_content(&requirements, &installed_from) {
+    if same_content(&workspace.path(requirements), &installed_from) {
         return Ok(python);
     }
-    say("installing the Python packages of tests/requirements.txt");
+    say(format_args!("installing the Python packages of {requirements}"));
     shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))
         .context("cannot make a Python environment; Python 3.10 or later with its venv module (Debian: python3-venv) is needed")?;
     shell::run(
@@ -141,10 +149,10 @@ pub fn python(workspace: &Workspace) -> Result<PathBuf> {
             // The file names all that is needed, and one package would bring gigabytes that are not.
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
             .arg("--requirement")
-            .arg(&requirements),
+            .arg(workspace.path(requirements)),
     )
-    .context("cannot install the packages of tests/requirements.txt")?;
-    fs::copy(&requirements, &installed_from)?;
+    .with_context(|| format!("cannot install the packages of {requirements}"))?;
+    fs::copy(workspace.path(requirements), &installed_from)?;
     Ok(python)
 }
 
@@ -239,19 +247,24 @@ pub fn package(workspace: &Workspace) -> Result<PathBuf> {
             .current_dir(&workspace.root),
     )
     .context("cannot build the wheel of the Python package")?;
-    shell::run(
-        Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-index", "--no-deps", "--force-reinstall", "rlhf-audit-trail"])
-            .arg("--find-links")
-            .arg(&wheels),
-    )
-    .context("cannot install the wheel of the Python package")?;
+    install_package(workspace, &python)?;
     let built = fs::read_dir(&wheels).context("cannot list .cache/wheels")?;
     let mut built = built.flatten().map(|file| file.path());
     built
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("maturin has left no wheel in .cache/wheels")
+}
+
+/// Installs the wheel of our Python package, which [`package`] has built, into an interpreter.
+pub fn install_package(workspace: &Workspace, python: &Path) -> Result<()> {
+    shell::run(
+        Command::new(python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-index", "--no-deps", "--force-reinstall", "rlhf-audit-trail"])
+            .arg("--find-links")
+            .arg(workspace.cache().join("wheels")),
+    )
+    .context("cannot install the wheel of the Python package")
 }
 
 /// A Chromium that the browser tests can drive. `CHROMIUM` names one that is not on the path.

@@ -75,6 +75,10 @@ class Tracking:
         if optimizer is None:
             # Nothing says when the weights change next.
             self.recorder.join()
+        elif policy != "lora" and _weights.saves_frozen(model):
+            # What is frozen in a PEFT model changes before the optimizer's next step: TRL merges the adapter into it, and
+            # out of it again, when it gives vLLM the weights.
+            self._before_step()
 
     def begin_batch(self) -> None:
         """A trainer begins with a batch: what is judged from here on. It may go over it in several updates."""

@@ -114,6 +114,12 @@ def trainable(model: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def saves_frozen(model: Any) -> bool:
+    """Whether of a PEFT model more is saved than is trained: the embeddings, where an adapter is made for them."""
+    model = unwrapped(model)
+    return is_peft(model) and saved(model).keys() != trainable(model).keys()
+
+
 def _each_once(model: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Of tensors that are one in memory, the one that is saved: not the one that the model ties to another."""
     groups: dict[Any, list[str]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 from . import _judging
@@ -16,8 +18,15 @@ def auditable(trainer_class: type) -> type:
     Of TRL's trainers with reward functions, what these answer is logged too, as judgements of programs.
 
     Args:
-        trainer_class: any subclass of ``transformers.Trainer``.
+        trainer_class: any subclass of ``transformers.Trainer``. Of one that asks its reward functions another way than TRL's
+            GRPO and RLOO, their answers are not logged, and a warning says so.
     """
+    judges = hasattr(trainer_class, "_calculate_rewards")
+    if not judges and "reward_funcs" in inspect.signature(trainer_class.__init__).parameters:
+        warnings.warn(
+            f"what the reward functions of {trainer_class.__name__} answer cannot be recorded; its steps and weights are",
+            stacklevel=2,
+        )
 
     class Audited(trainer_class):  # type: ignore[misc]
         def __init__(self, *args: Any, auditor: Any, **kwargs: Any) -> None:
@@ -26,7 +35,7 @@ def auditable(trainer_class: type) -> type:
             self._audit_callback = auditor.callback()
             self.add_callback(self._audit_callback)
 
-        if hasattr(trainer_class, "_calculate_rewards"):
+        if judges:
 
             def _calculate_rewards(
                 self, inputs: Any, prompts: Any, completions: Any, *args: Any, **kwargs: Any
