@@ -1,4 +1,4 @@
-"""A plain PyTorch loop on the record; the same five lines serve verl, OpenRLHF or any loop of your own.
+"""A plain PyTorch loop on the record; the same five lines serve any loop of your own.
 
 Run it anywhere: python examples/plain_loop.py [FOLDER]
 """

@@ -207,7 +207,26 @@ def test_models_that_cannot_be_recorded_are_refused(auditor):
             auditor.track_policy_update("model")
 
 
-@pytest.mark.parametrize("name", ["plain_loop", "dpo_lora", "grpo_reward_function"])
+def test_of_a_model_that_is_trained_elsewhere_numbers_are_recorded_and_nothing_else(tmp_path):
+    elsewhere = AuditableRLHF("tiny", base_dir=tmp_path)
+    with elsewhere.track_training("run"):
+        elsewhere.track_policy_update(None, metrics={"actor/kl": 0.5}, step=7)
+        elsewhere.track_policy_update(None, metrics={"actor/kl": 0.25})
+        with pytest.raises(audit.BadInput, match="which weights"):
+            elsewhere.checkpoint(epoch=1)
+    numbers = [event["event_data"] for event in events(elsewhere, "metric")]
+    assert [(one["step"], one["metrics"], one["weights"]) for one in numbers] == [
+        (7, {"actor/kl": 0.5}, "scalars"),
+        (8, {"actor/kl": 0.25}, "scalars"),
+    ]
+    whole = AuditableRLHF("tiny", base_dir=tmp_path, weights="full")
+    with whole.track_training("whole"), pytest.raises(audit.BadInput, match="not NoneType"):
+        whole.track_policy_update(None)
+
+
+@pytest.mark.parametrize(
+    "name", ["plain_loop", "dpo_lora", "grpo_reward_function", "trained_elsewhere"]
+)
 def test_an_example_ends_with_evidence_that_verifies(tmp_path, name):
     example = Path(__file__).parents[2] / "examples" / f"{name}.py"
     arguments = [sys.executable, example, tmp_path / "audit"]

@@ -353,5 +353,7 @@ def test_reward_functions_that_are_asked_another_way_are_not_left_out_in_silence
         def __init__(self, model, reward_funcs):
             super().__init__(model)
 
-    with pytest.warns(UserWarning, match="reward functions of Other answer cannot be recorded"):
+    with pytest.warns(
+        UserWarning, match="reward functions of Other answer cannot be recorded by itself"
+    ):
         audit.auditable(Other)

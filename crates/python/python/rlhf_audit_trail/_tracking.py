@@ -58,7 +58,9 @@ class Tracking:
         numbers: dict[str, float],
         step: int | None,
     ) -> None:
-        self._meet(model)
+        # A model in other processes is never seen, and of its updates only the numbers.
+        if model is not None or policy != "scalars":
+            self._meet(model)
         if _dp_sgd.was_put_off(optimizer):
             # The weights are what they were.
             return
@@ -149,7 +151,7 @@ class Tracking:
 
     def _meet(self, model: Any) -> None:
         known = self.last_model()
-        if known is model:
+        if known is not None and known is model:
             return
         if not hasattr(model, "parameters"):
             raise BadInput(f"model must be a torch.nn.Module, not {type(model).__name__}")

@@ -273,7 +273,8 @@ class AuditableRLHF:
         In another rank than 0 no weights are digested, and the numbers are logged under the rank's own.
 
         Args:
-            model: the model, or what ``torch.compile``, DDP or Opacus made of it.
+            model: the model, or what ``torch.compile``, DDP or Opacus made of it. ``None`` with ``weights="scalars"``, or without
+                a choice: it is trained in other processes, and what is recorded of its updates is numbers.
             optimizer: its learning rate is logged, and its next step waits for the digest. Of Opacus's, the noise,
                 clipping norm, sampling rate and steps are logged at each checkpoint and when the run ends; a step that
                 ``BatchMemoryManager`` puts off is none.
