@@ -34,7 +34,8 @@ pub fn open_card(py: Python<'_>, number: i32) -> PyResult<Option<String>> {
 pub fn weigh(tensors: &[OnCard]) -> Done<Vec<Weighed>> {
     let mut by_card: BTreeMap<i32, Vec<Resident<'_>>> = BTreeMap::new();
     for tensor in tensors {
-        by_card.entry(tensor.4).or_default().push(resident(tensor)?);
+        let (.., number, _) = tensor;
+        by_card.entry(*number).or_default().push(resident(tensor)?);
     }
     let weighed = by_card.into_iter().map(|(number, tensors)| {
         let digest = card(number)?.digest(&tensors).map_err(Failure::recording)?;
