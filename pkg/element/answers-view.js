@@ -2,7 +2,7 @@
 
 import { details, make } from "./make.js";
 import { capital, count, fileText, fingerprint, moment } from "./values.js";
-import { CAN_ASSERT, CHOSEN_DID_NOT, CHOSEN_SIGNED_NONE, HOW_TO_COMPARE, KIND_MEANING, MODEL_ANSWER, NEXT_STEP, NOBODY, NONE_OF_THE_CHOSEN, NOTHING_ASSERTED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, NO_DATE_OF_FAILED, OTHERS_CLOCK, OWN_CLOCK, PROVEN, REQUIRED_AND_LACKING, REQUIRED_AND_THERE, SIGNED_AND_FAILED } from "./words.js";
+import { ABOUT_GAPS, CAN_ASSERT, CHOSEN_DID_NOT, CHOSEN_SIGNED_NONE, HOW_TO_COMPARE, KIND_MEANING, MODEL_ANSWER, NEXT_STEP, NOBODY, NONE_OF_THE_CHOSEN, NOTHING_ASSERTED, NOT_TO_RELY_ON, NO_CARD, NO_DATE, NO_DATE_OF_FAILED, OTHERS_CLOCK, OWN_CLOCK, PROVEN, REQUIRED_AND_LACKING, REQUIRED_AND_THERE, SIGNED_AND_FAILED } from "./words.js";
 
 /** @import { ClaimKind, ClaimStatus, Report } from "../index.js" */
 /** @import { ModelAnswer } from "./model-panel.js" */
@@ -17,6 +17,7 @@ const NAMED = 8;
  */
 export function answersView(report, addKeys, model) {
   const about = situation(report);
+  const gap = report.verdict === "failed" ? undefined : gaps(report);
   return make(
     "dl",
     { class: "answers" },
@@ -25,6 +26,7 @@ export function answersView(report, addKeys, model) {
     ...answer("Who signed it?", ...signers(report, addKeys)),
     ...answer("Since when does it exist?", ...since(report)),
     ...answer("What is proven?", make("p", null, PROVEN[about].replace("{date}", moment(newestPublic(report)?.public ?? "")))),
+    ...(gap === undefined ? [] : answer("Is anything missing?", make("p", null, `Yes: ${gap.reason}. ${ABOUT_GAPS}`))),
     ...answer("What is only claimed?", ...claimed(report)),
     ...(report.card === null ? [] : answer("How far is the model card checked?", ...claimKinds(report, about))),
     ...answer("What can no such file prove?", make("p", { class: "not-proven" }, report.not_proven)),
@@ -55,8 +57,13 @@ function situation(report) {
   if (report.scope?.log_holds && failed.every(isLacking)) return "lacking";
   if (report.verdict === "failed" && report.scope?.log_holds) return "beside";
   if (report.verdict === "self-consistent" && report.meets_policy !== null) return "other-keys";
-  if (report.verdict === "signed" && report.checks.some(({ name }) => name === "events.gaps")) return "gap";
+  if (report.verdict === "signed" && gaps(report) !== undefined) return "gap";
   return report.verdict;
+}
+
+/** The check that tells when nothing could be recorded, if the producer says that of any time. @param {Report} report */
+function gaps(report) {
+  return report.checks.find(({ name }) => name === "events.gaps");
 }
 
 /** Whether a check failed only for what the person's policy asks for. @param {Report["checks"][number]} check */

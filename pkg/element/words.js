@@ -70,10 +70,14 @@ export const PROVEN = {
   "signed":
     "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
   "gap":
-    "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. By the producer’s own word, nothing could be recorded for a while: what happened then is not in it. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
+    "That the holder of this key signed exactly this record, and that nothing in it was changed after it was signed. When that was is not shown. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
   "public":
     "That the holder of this key signed exactly this record, that its signed summary was public by {date}, if that clock is not the producer’s, and that nothing in the record was changed after that. Each number marked “recomputed” follows from what is in it. Whether what is in it is true is another question.",
 };
+
+/** After when the producer could record nothing, as it says. */
+export const ABOUT_GAPS =
+  "Only the producer says so. What happened then is not in this record, and that there was no other such time is not shown.";
 
 /** What to do next. @type {Record<Situation | "earlier-model", string>} */
 export const NEXT_STEP = {
@@ -176,6 +180,10 @@ export const CHECK_MEANING = {
   "events.form": "Every entry must be a record of a known form, written in the one way that is allowed.",
   "events.sequence":
     "The records of a training run are numbered 0, 1, 2 and so on. If a number is missing or there twice, a record was left out or put in.",
+  "events.gaps":
+    "Where recording failed and training went on, the producer can say so in the log, with the time from when to when. It is “Absent” because nothing shows what happened then. That the producer says so of every such time, this cannot show.",
+  "events.released":
+    "Where the log says what was told of ratings with noise added, each telling must be in the log with what it cost of the protection that was promised. If this fails, more was told than was accounted for.",
   "updates":
     "Each update of the model says from which human judgements it learned. They must be in the log, and before the update.",
   "events.time":
@@ -191,6 +199,10 @@ export const CHECK_MEANING = {
     "Private values, such as ratings, are sealed when they are logged. A value that this file shows must be exactly what was sealed. If this fails, the value shown is not the one that was logged. The table “Openings” under “The log”, the last part of the page, marks which.",
   "weights":
     "One number of 64 digits is computed from all weights in the files of the model that you brought. It must be among those in the log.",
+  "weights.sketch":
+    "Besides that number, a rough drawing of all weights is in the log. It is made again from the files of the model that you brought, and must be the same.",
+  "sketches":
+    "A sketch is a rough drawing of all weights, by which it can be told how far they moved. The same weights must not have two. That it was made from these weights, only the model’s files can show.",
   "keys":
     "Over the years a log changes its key. Each change is in the log, and the old key has signed the first summary that the new key signs. So the key you chose leads to the one that signs now. A key that may have been stolen leads on only if that was public before.",
   "policy.signer":

@@ -1,7 +1,7 @@
 // What a reader asks of a file, and finds answered beside the verdict; and lists too long to draw at once.
 
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -40,6 +40,8 @@ before(async () => {
   await writeFile(file("broken-signature.evidence"), broken);
 });
 after(remove);
+
+const VECTORS = `${root}transparency/vectors/evidence`;
 
 /** Opens the page with a file in it, and closes the browser when the test ends. */
 async function open(t, evidence, { key, ...options } = {}) {
@@ -119,6 +121,22 @@ test("without keys nobody is named, and the next step is to get one", async (t) 
   assert.match(said["What can I do next?"], /^Get the producer’s key from somewhere other than this file/);
   await page.getByRole("button", { name: "Add the producer’s keys" }).click();
   await page.getByLabel("Paste the producer’s verifier key, or a policy").fill("");
+});
+
+test("a gap in the record is in the answers, with when it was and who says so", async (t) => {
+  await copyFile(`${VECTORS}/incident-gap.evidence`, file("gap.evidence"));
+  const { page } = await open(t, "gap.evidence");
+  const { json } = await ask(folder, "verify", "gap.evidence");
+  const gaps = json.checks.find(({ name }) => name === "events.gaps");
+  const said = await answers(page);
+  assert.match(gaps.reason, /for [0-9.]+ (seconds|minutes|hours), from .* by its clock/);
+  assert.ok(said["Is anything missing?"].startsWith(`Yes: ${gaps.reason}. Only the producer says so.`));
+  const check = page.locator(".check", { has: page.getByText("events.gaps", { exact: true }) });
+  assert.equal(await check.locator("details.plain").count(), 1);
+  for (const file of ["producer.evidence", "broken-signature.evidence"]) {
+    const { page } = await open(t, file);
+    assert.equal((await answers(page))["Is anything missing?"], undefined);
+  }
 });
 
 test("one rating changed: the file is refused, and which value is wrong is said", async (t) => {

@@ -102,7 +102,7 @@ fn a_gap_in_the_record_is_in_the_verdict_whatever_the_incident_says_of_it() {
     assert_eq!(report.verdict_text, expected);
     let gaps = check(&report, "events.gaps");
     assert_eq!(gaps.result, Outcome::Absent);
-    let told = "from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z (entry 8)";
+    let told = "for 60.0 seconds, from 1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z by its clock (entry 8)";
     assert!(gaps.reason.ends_with(told), "{}", gaps.reason);
     assert!(report.not_established.iter().any(|sentence| sentence.contains(told)), "{report:#?}");
     for odd in [false.into(), ciborium::Value::Null, cbor::map([("since", "now".into())])] {

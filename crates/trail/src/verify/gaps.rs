@@ -25,17 +25,29 @@ impl Gap {
 
     fn told(&self) -> String {
         let Self { entry, times } = self;
-        match times.map(|times| times.map(to_rfc3339)) {
-            Some([since, until]) => format!("from {since} to {until} (entry {entry})"),
-            None => format!("for a while (entry {entry})"),
-        }
+        let Some([since, until]) = times else { return format!("for a while (entry {entry})") };
+        let length = length(until.saturating_sub(*since));
+        let [since, until] = [since, until].map(|time| to_rfc3339(*time));
+        format!("for {length}, from {since} to {until} by its clock (entry {entry})")
+    }
+}
+
+/// Microseconds, for people.
+fn length(micros: u64) -> String {
+    let seconds = micros as f64 / 1e6;
+    if seconds < 120.0 {
+        format!("{seconds:.1} seconds")
+    } else if seconds < 7200.0 {
+        format!("{:.0} minutes", seconds / 60.0)
+    } else {
+        format!("{:.0} hours", seconds / 3600.0)
     }
 }
 
 /// Why the check of it is not passed.
 pub fn reason(gaps: &[Gap]) -> String {
     let told: Vec<String> = gaps.iter().map(Gap::told).collect();
-    format!("by its own word it could record nothing {}", some_of(&told))
+    format!("the producer says that it could record nothing {}", some_of(&told))
 }
 
 /// What a verdict says of it besides.

@@ -33,7 +33,7 @@ const FORM: &str = "Every entry is a well-formed event";
 const SEQUENCE: &str = "Every run's events are numbered without a gap";
 const UPDATES: &str = "Updates name the judgements they learned from";
 const RELEASED: &str = "Released values are accounted for by rounds that say what they cost";
-const GAPS: &str = "The producer says of no time that nothing could be recorded";
+const GAPS: &str = "The record goes on without a gap";
 const TIME: &str = "Event times do not run backwards";
 const OPENINGS: &str = "Opened fields match what was committed";
 

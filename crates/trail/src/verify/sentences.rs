@@ -94,7 +94,7 @@ impl Sentences<'_> {
         }
         if self.replay.proven && self.passed("events.sequence") {
             list.push(
-                "Within every run, no event number is missing up to its last event here."
+                "Within every run, no event number is missing up to its last event here; that everything was recorded, numbers do not show."
                     .to_owned(),
             );
         }
