@@ -353,7 +353,5 @@ def test_reward_functions_that_are_asked_another_way_are_not_left_out_in_silence
         def __init__(self, model, reward_funcs):
             super().__init__(model)
 
-    with pytest.warns(
-        UserWarning, match="reward functions of Other answer cannot be recorded by itself"
-    ):
+    with pytest.warns(UserWarning, match="reward functions of Other answer is not recorded"):
         audit.auditable(Other)

@@ -18,15 +18,14 @@ def auditable(trainer_class: type) -> type:
     Of TRL's trainers with reward functions, what these answer is logged too, as judgements of programs.
 
     Args:
-        trainer_class: any subclass of ``transformers.Trainer``. Of one that asks its reward functions another way than TRL's
-            GRPO and RLOO, their answers are not logged by
-            themselves, and a warning says so.
+        trainer_class: any subclass of ``transformers.Trainer``. Where it asks its reward functions another way than TRL's
+            GRPO and RLOO, their answers are not logged, and a warning says what to do.
     """
     judges = hasattr(trainer_class, "_calculate_rewards")
     if not judges and "reward_funcs" in inspect.signature(trainer_class.__init__).parameters:
         warnings.warn(
-            f"what the reward functions of {trainer_class.__name__} answer cannot be recorded by itself; have "
-            "them call auditor.log_judgements",
+            f"what the reward functions of {trainer_class.__name__} answer is not recorded: have them call "
+            "auditor.log_judgements",
             stacklevel=2,
         )
 
