@@ -100,6 +100,12 @@ class OnCard(Far):
 
     DEVICE = "cuda:0"
 
+    @classmethod
+    def __torch_dispatch__(cls, operator, types, arguments=(), named=None):
+        # Nothing that PyTorch would copy from there is needed.
+        assert operator is torch.ops.aten.detach.default, operator
+        return super().__torch_dispatch__(operator, types, arguments, named)
+
 
 def on_card(folder):
     """A checkpoint of weights on a card, but for one, and what they are in a file."""
