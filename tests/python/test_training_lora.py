@@ -5,9 +5,10 @@ import safetensors.torch
 import torch
 from peft import LoraConfig, get_peft_model
 from rlhf_audit_trail import AuditableRLHF
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from test_package import events, program
+from tiny import llama
 
 
 @pytest.fixture
@@ -49,14 +50,9 @@ def test_trained_weights_that_move_in_memory_are_digested_where_they_are(trainin
 def moved(folder, merge):
     """How far each update of an adapter of the embeddings moved, by the log. They are saved with it, frozen as they are."""
     # Of a size that takes a moment to digest.
+    config = llama().config
+    config.vocab_size, config.hidden_size = 200_000, 64
     torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=200_000,
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-    )
     adapter = LoraConfig(r=2, target_modules=["embed_tokens"])
     model = get_peft_model(LlamaForCausalLM(config), adapter)
     optimizer = torch.optim.SGD([v for v in model.parameters() if v.requires_grad], lr=1.0)
